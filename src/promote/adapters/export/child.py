@@ -1,0 +1,52 @@
+"""The child process of an export: ``python -m promote.adapters.export.child JOB.json`` in its own folder.
+
+Reads a job, does it, writes ``<do>.result.json``; says on stdout what it is at, a line each. A failure that can be
+explained is written as a result; anything else is a crash that the parent reports with the last line of the log.
+"""
+
+import errno
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+class Refusal(Exception):
+    """A failure with an explanation for the user.
+
+    Args:
+        kind: ``export``, ``input`` or ``unavailable``: which error of ``promote.errors`` the parent raises.
+        message: one line.
+        hint: what to do, or empty.
+    """
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.kind, self.message, self.hint = kind, message, hint
+
+
+def main(job_file: str) -> int:
+    """Does the job named in ``job_file``; 0 when a result, good or bad, was written."""
+    job: dict[str, Any] = json.loads(Path(job_file).read_text())
+    try:
+        if job["do"] == "export":
+            from promote.adapters.export.torch_export import export
+
+            result = export(job)
+        else:
+            from promote.adapters.export.runtime import run
+
+            result = run(job)
+    except Refusal as refusal:
+        result = {"error": refusal.kind, "message": refusal.message, "hint": refusal.hint}
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+            raise
+        where = error.filename or Path.cwd()
+        result = {"error": "unavailable", "message": f"cannot write {where}: {error.strerror}", "hint": "free some disk"}
+    Path(f"{job['do']}.result.json").write_text(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,65 @@
+"""``promote deploy``: a digest begins to serve, once it has answered."""
+
+import click
+
+from promote.cli import options
+from promote.cli.progress import choose
+from promote.cli.render import CODES, print_facts, print_json, say
+from promote.core.stages import Deployment
+
+
+@click.command()
+@click.argument("reference")
+@options.target
+@options.registry
+@options.as_json
+@options.quiet
+@click.pass_obj
+def command(config: str | None, reference: str, target_name: str, registry: str, as_json: bool, quiet: bool) -> int:
+    """Bring REFERENCE (MODEL:vN or MODEL@sha256:...) to a target's Triton and prove that it answers.
+
+    The former version serves until the new one has answered every golden input over HTTP and gRPC.
+    """
+    from promote.adapters.settings import current_user
+    from promote.pipeline import deploy
+    from promote.wiring import open_wiring
+
+    name, version = options.split_reference(reference)
+    wiring = open_wiring(config, choose(quiet or as_json), registry=registry or options.split_base(reference))
+    target = wiring.target(target_name)
+    with wiring.world(target) as world:
+        outcome = deploy(name, version, target, current_user(), world)
+    if isinstance(outcome, Deployment):
+        return report_deployment("deploy", outcome, target_name, as_json)
+    code = CODES[outcome.word]
+    if as_json:
+        print_json("deploy", code, state=outcome.word, reason=outcome.reason, target=target_name)
+    else:
+        say(click.style(outcome.word, fg="red", bold=True) + f": {outcome.reason}")
+        say("\n" + click.style("hint: ", fg="cyan") + f"promote review show {name}:{version} --target {target_name}")
+    return code
+
+
+def report_deployment(verb: str, deployment: Deployment, target: str, as_json: bool) -> int:
+    """What serves now; also for ``rollback``. The last line of stdout is the reference that answers."""
+    live, former = deployment.live, deployment.former
+    reference = f"{live.repository}@{live.digest}"
+    worst = max((replay.max_absolute for replay in deployment.replays), default=0.0)
+    if as_json:
+        print_json(
+            verb, 0, reference=reference, digest=live.digest, name=live.name, version=live.version, target=target,
+            former=former.version if former else None, seconds=round(deployment.seconds, 3),
+            replays=[{"case": r.case, "protocol": r.protocol, "max_absolute": r.max_absolute} for r in deployment.replays],
+        )  # fmt: skip
+        return 0
+    say()
+    print_facts(
+        f"{live.name} version {live.version} is live on {target}",
+        {
+            "answers": f"{len(deployment.replays)} golden inputs over http and grpc, largest difference {worst:.2g}",
+            "former": f"version {former.version}, kept on disk" if former else "none",
+            "took": f"{deployment.seconds:.1f} s",
+        },
+    )
+    click.echo(reference)
+    return 0

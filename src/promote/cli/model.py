@@ -1,0 +1,123 @@
+"""``promote model``: an MLflow run becomes a release that waits for its review."""
+
+import click
+
+from promote.cli import options
+from promote.cli.progress import choose
+from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say
+from promote.core.parity import ParityFailed
+from promote.core.stages import Bundle, Promotion
+
+
+@click.command()
+@click.argument("run_id")
+@options.target
+@click.option("--name", default="", help="Model name to serve under; else the name it was logged with.")
+@click.option("--model", "model_name", default="", help="Which model, where the run logged several.")
+@click.option("--opset", type=click.IntRange(7, 99), default=None, help="ONNX opset; else chosen for the target.")
+@options.registry
+@click.option("--allow-pickle", is_flag=True, help="Load a pickled module, in a process without credentials.")
+@click.option("--dry-run", is_flag=True, help="Stop before anything outside this machine is written.")
+@options.as_json
+@options.quiet
+@click.pass_obj
+def command(
+    config: str | None, run_id: str, target_name: str, name: str, model_name: str, opset: int | None, registry: str,
+    allow_pickle: bool, dry_run: bool, as_json: bool, quiet: bool,
+) -> int:
+    """Take the model of MLflow run RUN_ID to a release for a target.
+
+    Finds it, exports it, proves parity, checks it, lays out a Triton model repository, pushes it and records it in
+    MLflow. The last line of stdout is REPOSITORY@sha256:... Running it again goes on where it stopped.
+    """
+    from promote.pipeline import Order, Prepared, promote_model
+    from promote.core.stages import RunRef
+    from promote.wiring import open_wiring
+
+    wiring = open_wiring(config, choose(quiet or as_json), registry=registry, allow_pickle=allow_pickle)
+    order = Order(
+        ref=RunRef(run_id, model_name), name=name, opset=opset, tolerances=wiring.settings.tolerances(), dry_run=dry_run
+    )
+    target = wiring.target(target_name)
+    with wiring.world(target) as world:
+        outcome = promote_model(order, target, world)
+        if isinstance(outcome, Promotion):
+            return _promoted(outcome, as_json)
+        if isinstance(outcome, Prepared):
+            return _prepared(outcome.bundle, as_json)
+    return _refused(outcome, as_json)  # type: ignore[arg-type]
+
+
+def _promoted(promotion: Promotion, as_json: bool) -> int:
+    release, bundle = promotion.release, promotion.release.bundle
+    stored = release.stored
+    if as_json:
+        print_json(
+            "model", 0, reference=stored.reference, digest=stored.digest, name=bundle.name, version=bundle.version,
+            target=bundle.target.name, verdict=bundle.verdict.word, review=promotion.review, report=promotion.report,
+            ui=promotion.ui, bytes={"sent": release.sent, "skipped": release.skipped},
+        )  # fmt: skip
+        return 0
+    say()
+    print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
+    say()
+    print_facts(f"{bundle.name} v{bundle.version}", _facts(bundle) | {"look at": promotion.ui, "report": promotion.report})
+    say()
+    deploy = f"promote deploy {bundle.name}:v{bundle.version} --target {bundle.target.name}"
+    if promotion.review == "pending":
+        say(f"next: promote review approve {bundle.name}:v{bundle.version} --target {bundle.target.name} --reason '...'")
+        say(f"then: {deploy}")
+    else:
+        say(f"next: {deploy}")
+    click.echo(stored.reference)
+    return 0
+
+
+def _prepared(bundle: Bundle, as_json: bool) -> int:
+    files = {path: blob.size for path, blob in bundle.files.items()}
+    if as_json:
+        print_json("model", 0, dry_run=True, name=bundle.name, version=bundle.version, verdict=bundle.verdict.word, files=files)
+        return 0
+    say()
+    print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
+    say()
+    print_facts(f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", _facts(bundle))
+    for path, size in files.items():
+        click.echo(f"{size:>12}  {path}")
+    return 0
+
+
+def _facts(bundle: Bundle) -> dict[str, str]:
+    proven = bundle.verdict.subject
+    candidate = proven.export.candidate
+    metrics = {k: f"{v:.4g}" for k, v in sorted(candidate.run.metrics.items()) if "f1" in k or "accuracy" in k or "loss" in k}
+    return {
+        "run": f"{candidate.run.run_id} ({candidate.run.experiment})",
+        "metrics": ", ".join(f"{k} {v}" for k, v in list(metrics.items())[:6]) or "none logged",
+        "parity": f"largest difference {proven.parity.worst.max_absolute:.2g}, allowed {proven.parity.tolerance.absolute:g}"
+        f" + {proven.parity.tolerance.relative:g} x value",
+        "export": "; ".join(proven.export.plan.reasons) or proven.export.plan.format,
+        "size": f"{sum(b.size for b in bundle.files.values()):,} bytes in {len(bundle.files)} files",
+    }
+
+
+def _refused(outcome: "object", as_json: bool) -> int:
+    from promote.core.passport import plain
+    from promote.core.verdict import Incompatible, Undecided
+
+    if isinstance(outcome, ParityFailed):
+        code = CODES[outcome.word]
+        if as_json:
+            print_json("model", code, verdict=outcome.word, reasons=list(outcome.reasons), differences=plain(outcome.differences))
+        else:
+            print_parity_failed(outcome)
+        return code
+    assert isinstance(outcome, Incompatible | Undecided)
+    code = CODES[outcome.word]
+    if as_json:
+        print_json("model", code, verdict=outcome.word, target=outcome.target, findings=plain(outcome.findings))
+    else:
+        say()
+        print_verdict(outcome.word, outcome.target, outcome.findings)
+        say("\nnothing was pushed")
+    return code

@@ -1,0 +1,39 @@
+"""Options that several verbs share, so that they are spelled and explained once."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from promote.errors import InputError
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+target: Decorator = click.option("--target", "target_name", metavar="NAME", required=True, help="As in `promote targets`.")
+registry: Decorator = click.option(
+    "--registry", metavar="URL", default="", help="Registry or layout, e.g. ghcr.io/acme/models or oci:/srv/bundles."
+)
+as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+quiet: Decorator = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+
+
+def split_reference(text: str) -> tuple[str, str]:
+    """``ner:v3`` or ``ner@sha256:...`` (a registry before the name is allowed and must be the configured one's).
+
+    Returns:
+        The model's name, and its tag or digest.
+
+    Raises:
+        InputError: neither form.
+    """
+    match = re.fullmatch(r"(?:.*/)?([^/@:]+)(?:@(sha256:[0-9a-f]{64})|:([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))", text)
+    if not match:
+        raise InputError(f"{text!r} names no version", hint="MODEL:vN or MODEL@sha256:<64 hex digits>")
+    return match[1], match[2] or match[3]
+
+
+def split_base(text: str) -> str:
+    """The registry part of a full reference (``host/path`` before the last ``/``), or an empty string."""
+    repository = text.partition("@")[0]
+    return repository.rpartition("/")[0]

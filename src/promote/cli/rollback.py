@@ -1,0 +1,32 @@
+"""``promote rollback``: the version before serves again, from what lies on the target's disk."""
+
+import click
+
+from promote.cli import options
+from promote.cli.deploy import report_deployment
+from promote.cli.progress import choose
+from promote.core.names import model_name
+from promote.errors import InputError
+
+
+@click.command()
+@click.argument("model")
+@options.target
+@click.option("--to", metavar="vN", default="", help="A certain version instead of the one before.")
+@options.as_json
+@options.quiet
+@click.pass_obj
+def command(config: str | None, model: str, target_name: str, to: str, as_json: bool, quiet: bool) -> int:
+    """Serve the version of MODEL that served before. Needs neither the registry nor MLflow."""
+    from promote.adapters.settings import current_user
+    from promote.pipeline import rollback
+    from promote.wiring import open_wiring
+
+    number = to.removeprefix("v")
+    if to and not number.isdecimal():
+        raise InputError(f"--to {to!r} is not a version", hint="for instance --to v3")
+    wiring = open_wiring(config, choose(quiet or as_json))
+    target = wiring.target(target_name)
+    with wiring.world(target) as world:
+        deployment = rollback(model_name(model), target, current_user(), world, int(number) if to else None)
+    return report_deployment("rollback", deployment, target_name, as_json)

@@ -1,0 +1,34 @@
+"""``promote targets``: where models can be promoted to, and what is known of each host."""
+
+import dataclasses
+
+import click
+
+from promote.cli import options
+from promote.cli.progress import Silent
+from promote.cli.render import print_json, print_table, say
+
+
+@click.command()
+@options.as_json
+@click.pass_obj
+def command(config: str | None, as_json: bool) -> None:
+    """List the hosts that models can be promoted to, and what is known of each."""
+    from promote.core.passport import plain
+    from promote.wiring import open_wiring
+
+    targets = open_wiring(config, Silent()).targets()
+    if as_json:
+        print_json("targets", 0, targets=[plain(target) for target in targets])
+        return
+    rows = []
+    for target in targets:
+        host = {f.name: getattr(target.host, f.name) for f in dataclasses.fields(target.host)}
+        shown = [str(host[k].value) if host[k] else "?" for k in ("device", "arch", "triton", "onnxruntime", "gpu", "driver")]
+        rows.append([target.name, *shown, target.http or "?", "required" if target.review else "no"])
+    print_table(["target", "device", "arch", "triton", "onnxruntime", "gpu", "driver", "http", "review"], rows)
+    notes = [f"{target.name}: {note}" for target in targets for note in target.notes]
+    if notes:
+        say()
+    for note in notes:
+        say(note)

@@ -1,0 +1,157 @@
+"""What is known, and from where: of a model's file and of the host that shall serve it.
+
+A fact is *declared* (somebody says so: MLflow, the matrix, settings) or *measured* (read off the file or the host).
+Measured wins; where the two differ the fact remembers what was declared, and the rule ``drift`` reports it.
+Not here: how a fact is obtained (``adapters``), nor what follows from it (``rules``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from promote.core.tensors import DType, TensorSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact(Generic[T]):
+    """A value and where it came from.
+
+    Args:
+        value: the value that counts.
+        source: a phrase for a reader: ``model.onnx``, ``declared in compat_matrix.yaml``, ``nvidia-smi on calypso``.
+        measured: read off the thing itself rather than said of it.
+        declared: what was declared, where that differs from the measured value.
+    """
+
+    value: T
+    source: str
+    measured: bool = False
+    declared: "Fact[T] | None" = None
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.source})"
+
+
+def settle(declared: Fact[T] | None, measured: Fact[T] | None) -> Fact[T] | None:
+    """The fact that counts: the measured one, remembering a declared one that differs."""
+    if measured is None or declared is None:
+        return measured or declared
+    if measured.value == declared.value:
+        return measured
+    return Fact(measured.value, measured.source, measured=True, declared=declared)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalFile:
+    """A file that an ONNX model keeps tensors in.
+
+    Args:
+        location: as the model names it, relative to the model file.
+        needed: bytes the model reads up to (largest offset + length).
+        size: bytes the file has; ``None`` where it is missing.
+        fault: why it may not be used (outside the directory, a link...), or empty.
+    """
+
+    location: str
+    needed: int
+    size: int | None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """Of a model's file (or, before the export, of what shall become one). ``None``: not known.
+
+    Args:
+        format: ``onnx``, ``tensorrt`` or ``python``.
+        ir_version: ONNX IR version.
+        opsets: opset by domain; the default domain is ``""``.
+        inputs: in the model's order, initializers left out.
+        outputs: in the model's order.
+        dtypes: element types of weights, inputs and outputs.
+        weights_bytes: bytes of weights.
+        external: files beside the model that hold tensors.
+        domains: operator domains that nodes really use, default domain ``""`` included.
+        producer: name and version of the writer.
+        precision: ``fp32``, ``fp16``, ``bf16``...
+        arch: CPU architecture a TensorRT plan was built on.
+        tensorrt: four-part TensorRT version a plan was built with.
+        compute_capability: of the GPU a plan was built on.
+    """
+
+    format: Fact[str] | None = None
+    ir_version: Fact[int] | None = None
+    opsets: Fact[Mapping[str, int]] | None = None
+    inputs: Fact[tuple[TensorSpec, ...]] | None = None
+    outputs: Fact[tuple[TensorSpec, ...]] | None = None
+    dtypes: Fact[frozenset[DType]] | None = None
+    weights_bytes: Fact[int] | None = None
+    external: Fact[tuple[ExternalFile, ...]] | None = None
+    domains: Fact[frozenset[str]] | None = None
+    producer: Fact[str] | None = None
+    precision: Fact[str] | None = None
+    arch: Fact[str] | None = None
+    tensorrt: Fact[str] | None = None
+    compute_capability: Fact[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """Of the host that shall serve. ``None``: not known.
+
+    Args:
+        device: ``gpu`` or ``cpu``: what models run on there.
+        arch: ``x86_64`` or ``aarch64``.
+        triton: container release ``YY.MM``.
+        onnxruntime: version in that release, or of the bare runtime.
+        tensorrt: four-part version in that release.
+        cuda: version in that release.
+        driver: NVIDIA driver of the host.
+        gpu: product name.
+        compute_capability: ``major.minor``.
+        memory_bytes: what models may use in all (GPU memory, or the host's where ``device`` is ``cpu``).
+        python: version of Triton's Python backend.
+    """
+
+    device: Fact[str] | None = None
+    arch: Fact[str] | None = None
+    triton: Fact[str] | None = None
+    onnxruntime: Fact[str] | None = None
+    tensorrt: Fact[str] | None = None
+    cuda: Fact[str] | None = None
+    driver: Fact[str] | None = None
+    gpu: Fact[str] | None = None
+    compute_capability: Fact[str] | None = None
+    memory_bytes: Fact[int] | None = None
+    python: Fact[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A named host to serve on.
+
+    Args:
+        name: as in ``--target``.
+        description: one line.
+        host: what is known of it.
+        http: ``host:port`` of Triton's HTTP endpoint.
+        grpc: ``host:port`` of Triton's gRPC endpoint.
+        model_repository: folder Triton reads models from, as a path on that host.
+        review: a person must approve a version before it is deployed here.
+        max_batch_size: largest batch a client may send.
+        local: it is this machine, so facts can be measured here.
+        notes: what is declared only and wants a probe, a line each.
+    """
+
+    name: str
+    description: str = ""
+    host: HostFacts = field(default_factory=HostFacts)
+    http: str = ""
+    grpc: str = ""
+    model_repository: str = ""
+    review: bool = True
+    max_batch_size: int = 8
+    local: bool = False
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,301 @@
+"""The stages of a promotion as values, each holding the one it was made from.
+
+``RunRef -> Candidate -> Export -> Compatible[Export] -> Bundle -> Release -> Promotion -> Approved -> Deployment``.
+A ``Promotion`` therefore is its own provenance. Big files are ``Blob``: a digest, a size, and where the bytes lie;
+nothing here opens one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from promote.core.facts import ModelFacts, Target
+from promote.core.parity import ParityProven
+from promote.core.verdict import Compatible
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes by digest.
+
+    Args:
+        digest: ``sha256:`` and 64 hex digits.
+        size: bytes.
+        path: a file that holds them, or empty where ``data`` does.
+        data: small content kept in memory.
+    """
+
+    digest: str
+    size: int
+    path: str = ""
+    data: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """Which run, and which of its models where it has several."""
+
+    run_id: str
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A training run as the tracking server tells it.
+
+    Args:
+        run_id: MLflow's.
+        name: the run's display name.
+        experiment: the experiment's name.
+        experiment_id: its id.
+        tracking_uri: without credentials.
+        user: who the server says ran it; empty where it does not say.
+        ended_ms: end of the run, milliseconds since the epoch; 0 where it has not ended.
+        params: as logged.
+        metrics: last value of each.
+        tags: as logged, MLflow's own ``mlflow.*`` included.
+    """
+
+    run_id: str
+    name: str = ""
+    experiment: str = ""
+    experiment_id: str = ""
+    tracking_uri: str = ""
+    user: str = ""
+    ended_ms: int = 0
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceModel:
+    """The model as the run logged it, fetched and digested.
+
+    Args:
+        name: its name within the run.
+        flavour: ``transformers``, ``onnx`` or ``pytorch``.
+        root: folder that holds the files (a private copy).
+        files: relative path -> blob, ``MLmodel`` included.
+        entry: relative path of the thing to export within ``root``: a folder for transformers, a file otherwise.
+        digest: of the whole tree, so that a later change is seen.
+        task: for transformers: the pipeline's task.
+        pickled: loading it would run a pickle.
+        example: relative path of the JSON input example, or empty.
+        labels: label names in id order, where the run logged them.
+    """
+
+    name: str
+    flavour: str
+    root: str
+    files: Mapping[str, Blob]
+    entry: str
+    digest: str
+    task: str = ""
+    pickled: bool = False
+    example: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run's model, found and fetched; ``facts`` are what the run declares of it."""
+
+    run: Run
+    model: SourceModel
+    facts: ModelFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportPlan:
+    """What to export to, and why.
+
+    Args:
+        format: ``onnx``.
+        opset: of the default domain; ``None`` where the file is passed through as it is.
+        ir_version: ONNX IR version to stamp; ``None`` likewise.
+        precision: of weights and activations.
+        max_batch_size: largest batch that parity must cover.
+        reasons: one line for each choice.
+    """
+
+    format: str = "onnx"
+    opset: int | None
+    ir_version: int | None
+    precision: str = "fp32"
+    max_batch_size: int = 8
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What the exporter made, before anybody trusts it.
+
+    Args:
+        candidate: what it was made from.
+        plan: what was asked.
+        files: path within the version directory -> blob: ``model.onnx``, its data files, tokenizer, labels.
+        facts: measured on those files.
+        samples: safetensors blob: ``<case>/in/<name>`` and ``<case>/out/<name>``, outputs of the *exported bytes*.
+        cases: names of the sample cases small enough to replay on a server, in order.
+        labels: label names in id order, or empty.
+        tools: version of each tool that took part.
+    """
+
+    candidate: Candidate
+    plan: ExportPlan
+    files: Mapping[str, Blob]
+    facts: ModelFacts
+    samples: Blob
+    cases: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An export whose outputs are the source model's."""
+
+    export: Export
+    parity: ParityProven
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A Triton model repository for one version of one model, ready to be pushed.
+
+    Args:
+        verdict: of the proven export on the target.
+        target: the target it was made for.
+        name: Triton's and MLflow's model name.
+        version: Triton's version directory and MLflow's model version.
+        files: path -> blob: ``NAME/config.pbtxt``, ``NAME/N/...``.
+        passport: the passport's JSON (also a file of the bundle).
+        created: RFC 3339, the end of the training run: the same inputs give the same bytes.
+    """
+
+    verdict: Compatible[Proven]
+    target: Target
+    name: str
+    version: int
+    files: Mapping[str, Blob]
+    passport: bytes
+    created: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A bundle as a registry holds it; what a deployment starts from.
+
+    Args:
+        repository: without tag or digest: ``ghcr.io/acme/ner``, ``oci:/srv/bundles/ner``.
+        digest: of the manifest.
+        name: model name, from the manifest's annotations.
+        version: model version, likewise.
+        files: path -> blob (without bytes until fetched).
+        annotations: of the manifest.
+        manifest: its raw bytes.
+    """
+
+    repository: str
+    digest: str
+    name: str
+    version: int
+    files: Mapping[str, Blob]
+    annotations: Mapping[str, str]
+    manifest: bytes = field(repr=False)
+
+    @property
+    def reference(self) -> str:
+        """``repository@sha256:...``."""
+        return f"{self.repository}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A pushed bundle.
+
+    Args:
+        bundle: what was pushed.
+        stored: how the registry holds it.
+        sent: bytes that really travelled.
+        skipped: bytes the registry had already.
+    """
+
+    bundle: Bundle
+    stored: Stored
+    sent: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """A release recorded where the reviewer looks.
+
+    Args:
+        release: what was recorded.
+        ui: address of its page in MLflow's UI, or the command that opens it.
+        report: path of the report on this machine.
+        review: ``pending``, or ``not required`` where the target asks for no review.
+    """
+
+    release: Release
+    ui: str
+    report: str
+    review: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """One version on a target, as the target's own record tells it.
+
+    Args:
+        name: model name.
+        version: version directory.
+        digest: manifest digest it came from.
+        repository: where it was pulled from.
+        since: RFC 3339 UTC, when it began to serve.
+        by: user and host that deployed it.
+        state: ``live``, ``kept`` (on disk for a rollback) or ``staged``.
+    """
+
+    name: str
+    version: int
+    digest: str
+    repository: str
+    since: str
+    by: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """One golden case answered by a live server.
+
+    Args:
+        case: its name.
+        protocol: ``http`` or ``grpc``.
+        max_absolute: largest difference from the recorded outputs, in the outputs' units.
+        seconds: round trip.
+    """
+
+    case: str
+    protocol: str
+    max_absolute: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A version that answered on its target.
+
+    Args:
+        live: what serves now.
+        former: what served before, kept for a rollback; ``None`` for a first deployment.
+        replays: the golden cases and how far the answers were off.
+        seconds: from the first request to the target until the last right answer.
+    """
+
+    live: Deployed
+    former: Deployed | None
+    replays: tuple[Replay, ...]
+    seconds: float

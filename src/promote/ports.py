@@ -1,0 +1,278 @@
+"""What the story needs of the world, in its own words.
+
+Each port is a Protocol; ``adapters`` implement it for the real part, ``tests/fakes`` in memory, and one contract suite
+per port (``tests/contract``) holds for both. All methods may raise the classes of ``promote.errors``; what a refusal
+*means* is decided in ``core``.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from promote.core.facts import Target
+from promote.core.matrix import Matrix
+from promote.core.parity import Tolerance
+from promote.core.review import Review
+from promote.core.serving import Template
+from promote.core.stages import Blob, Bundle, Candidate, Deployed, Export, ExportPlan, Promotion, Release, RunRef, Stored
+from promote.core.verdict import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Tensors = Mapping[str, "np.ndarray"]
+"""Arrays by tensor name."""
+
+
+class Step(Protocol):
+    """A stage under way."""
+
+    def update(self, done: int, total: int, unit: str = "bytes") -> None:
+        """``done`` of ``total``; both in ``unit``."""
+
+    def say(self, text: str) -> None:
+        """What is going on now, a few words; at the end, what came of it."""
+
+
+class Progress(Protocol):
+    """Tells a person how far the story is. Never part of the answer."""
+
+    def stage(self, name: str, detail: str = "") -> AbstractContextManager[Step]:
+        """Opens a stage: one word, and what it works on."""
+
+
+class Runs(Protocol):
+    """Where training runs are found."""
+
+    def find(self, ref: RunRef, step: Step) -> Candidate:
+        """Finds the run, picks its model, fetches the files into a private folder and digests them.
+
+        Raises:
+            NotFound: no such run, no model in it, or an artifact is missing.
+            InputError: several models and ``ref.model`` names none; an unsupported flavour; a pickle not allowed.
+            IntegrityError: the server names a path outside the model.
+            AuthError, Unavailable: as the words say.
+        """
+
+
+class Exporter(Protocol):
+    """Turns a candidate into files a server loads, and runs both for comparison."""
+
+    def export(self, candidate: Candidate, plan: ExportPlan, step: Step) -> "tuple[Export, Outputs]":
+        """The export, with the source's outputs and the exported bytes' outputs for every sample case.
+
+        Raises:
+            ExportError: it cannot be exported, crashed, or broke a limit; or the runtime here refuses the file.
+            Unavailable: the disk is full.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Case name -> output name -> array, of the source model and of the exported bytes."""
+
+    source: Mapping[str, Tensors]
+    exported: Mapping[str, Tensors]
+
+
+class Registry(Protocol):
+    """Where bundles live: an OCI registry or an OCI layout on disk."""
+
+    def push(self, bundle: Bundle, step: Step) -> Release:
+        """Pushes blobs, then config, then the manifest, then the tag ``vN``; what is there already is skipped.
+
+        Raises:
+            IntegrityError: a file changed since it was digested, or the tag names another digest.
+            AuthError, Unavailable: as the words say.
+        """
+
+    def resolve(self, name: str, reference: str) -> Stored:
+        """The bundle that ``reference`` names now: ``vN``, another tag, or ``sha256:...``.
+
+        Raises:
+            NotFound: nothing there by that name.
+            IntegrityError: the manifest is not what its digest or its form says.
+        """
+
+    def fetch(self, stored: Stored, folder: str, step: Step) -> Mapping[str, str]:
+        """Writes every file of the bundle under ``folder``, each verified; path in the bundle -> path on disk.
+
+        Raises:
+            IntegrityError: bytes of another digest or size; nothing is left under a final name.
+        """
+
+    def read(self, stored: Stored, blob: Blob) -> bytes:
+        """A small file of the bundle (a passport, say), verified; at most 16 MiB.
+
+        Raises:
+            IntegrityError: bytes of another digest or size, or a blob too large to read whole.
+        """
+
+
+class Ledger(Protocol):
+    """MLflow's model registry: where a person looks and decides."""
+
+    def reserve(self, name: str, promotion_id: str, candidate: Candidate) -> int:
+        """The model version of this promotion: the one that carries ``promotion_id``, or a new one."""
+
+    def next_version(self, name: str, promotion_id: str) -> int:
+        """What ``reserve`` would return, without writing anything."""
+
+    def record(self, release: Release, promotion_id: str, report: Mapping[str, bytes]) -> Promotion:
+        """Tags, describes and links the version; ``report`` maps artifact names to content."""
+
+    def review(self, name: str, version: int, target: str) -> Review:
+        """What a person said of this version for this target."""
+
+    def decide(self, name: str, version: int, target: str, review: Review) -> None:
+        """Writes a person's decision."""
+
+    def deployed(self, name: str, version: int, target: str, digest: str, state: str) -> None:
+        """Notes on the version what the target serves now."""
+
+
+class Store(Protocol):
+    """The model repository of a target, with its own small record beside it."""
+
+    def current(self, name: str) -> Deployed | None:
+        """What the record says is live."""
+
+    def history(self, name: str) -> tuple[Deployed, ...]:
+        """Every deployment of the model here, oldest first."""
+
+    def models(self) -> tuple[str, ...]:
+        """Names of all models this record knows."""
+
+    def staging(self, stored: Stored) -> AbstractContextManager[str]:
+        """A private folder on the model repository's own file system to fetch into; it goes when the block ends."""
+
+    def place(self, stored: Stored, files: Mapping[str, str]) -> None:
+        """Makes ``NAME/N`` visible by one rename; ``config.pbtxt`` is untouched until ``serve``.
+
+        Raises:
+            IntegrityError: ``NAME/N`` exists with other content.
+            Unavailable: disk full.
+        """
+
+    def serve(self, name: str, versions: tuple[int, ...]) -> None:
+        """Replaces ``NAME/config.pbtxt`` by that of the last of ``versions``, its version policy naming all of them."""
+
+    def commit(self, live: Deployed) -> None:
+        """Appends to the record that this version is live."""
+
+    def withdraw(self, name: str, version: int) -> None:
+        """Removes a version directory that never served."""
+
+    def golden(self, name: str, version: int) -> tuple[bytes, Tolerance]:
+        """The golden samples of a version on disk, and the tolerance its passport records.
+
+        Raises:
+            NotFound: the version or its samples are not on disk.
+            IntegrityError: they are not what the bundle's manifest says.
+        """
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """One deployment of a model at a time.
+
+        Raises:
+            Unavailable: another one is under way.
+        """
+
+
+class Server(Protocol):
+    """A running Triton."""
+
+    def require(self) -> str:
+        """The server's version, when it is live.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+
+    def load(self, name: str) -> None:
+        """Asks the server to load the model as its repository now says.
+
+        Raises:
+            DeployFailed: it refused; the message holds its own reason.
+        """
+
+    def unload(self, name: str) -> None:
+        """Asks the server to unload the model."""
+
+    def await_ready(self, name: str, version: int, seconds: float) -> None:
+        """Returns when this version is ready.
+
+        Raises:
+            DeployFailed: it is not by then; the message holds the server's own reason.
+        """
+
+    def ready(self, name: str, version: int) -> bool:
+        """Whether this version answers now."""
+
+    def infer(self, name: str, version: int, inputs: Tensors, protocol: str) -> Tensors:
+        """Outputs for ``inputs``; ``protocol`` is ``http`` or ``grpc``.
+
+        Raises:
+            DeployFailed: the server refused the request.
+        """
+
+    def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
+        """Version -> ``requests``, ``failures``, ``mean_ms`` since it was loaded."""
+
+
+class World(Protocol):
+    """All that a story may touch, chosen by ``wiring``; a part is opened when it is first asked for."""
+
+    @property
+    def matrix(self) -> Matrix:
+        """What the world accepts."""
+
+    @property
+    def template(self) -> Template:
+        """How the model shall be served."""
+
+    @property
+    def progress(self) -> Progress:
+        """How a person is told."""
+
+    @property
+    def runs(self) -> Runs:
+        """Where runs are found."""
+
+    @property
+    def exporter(self) -> Exporter:
+        """Turns a candidate into files."""
+
+    @property
+    def registry(self) -> Registry:
+        """Where bundles live."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where a person looks."""
+
+    @property
+    def store(self) -> Store:
+        """The target's model repository."""
+
+    @property
+    def server(self) -> Server:
+        """The target's Triton."""
+
+
+__all__ = [
+    "Exporter",
+    "Ledger",
+    "Outputs",
+    "Progress",
+    "Registry",
+    "Runs",
+    "Server",
+    "Step",
+    "Store",
+    "Target",
+    "Tensors",
+    "Verdict",
+    "World",
+]

@@ -1,0 +1,253 @@
+"""Chooses the parts: settings become a ``World``. The only file that knows all adapters.
+
+Each command opens only what it needs: ``check`` reads the matrix and a file and never imports MLflow or torch. Parts that
+a command does not need are left unopened; asking one of them for work opens it then.
+"""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from promote.adapters.settings import Settings, current_user, load_settings
+from promote.core.facts import ModelFacts, Target, settle
+from promote.core.matrix import Matrix, bare_runtime, new_target, parse, with_settings
+from promote.core.serving import Template, parse_template
+from promote.errors import ExportError, InputError, NotFound
+from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
+
+
+@dataclasses.dataclass(frozen=True)
+class Wiring:
+    """What one command line asked for.
+
+    Args:
+        settings: of ``promote.toml`` and the environment.
+        progress: how a person is told.
+        registry_url: ``--registry``, else the settings'.
+        allow_pickle: ``--allow-pickle``.
+    """
+
+    settings: Settings
+    progress: Progress
+    registry_url: str = ""
+    allow_pickle: bool = False
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """The shipped matrix, or the settings' own."""
+        path = self.settings.matrix
+        return _parse_matrix(self.settings.path(path) if path else shipped("compat_matrix.yaml"))
+
+    @cached_property
+    def template(self) -> Template:
+        """The serving settings of the ONNX Runtime backend."""
+        folder = self.settings.templates
+        root = self.settings.path(folder) if folder else shipped("model_repo_templates")
+        path = root / "onnxruntime" / "template.yaml"
+        return parse_template(_read(path), str(path))
+
+    def target(self, name: str) -> Target:
+        """A target of the matrix, completed by the settings, and by measuring where it is this machine."""
+        given = self.settings.targets.get(name)
+        origin = f"promote.toml: targets.{name}"
+        if given is None:
+            target = self.matrix.target(name)
+        elif name in self.matrix.targets:
+            target = with_settings(self.matrix.target(name), given, origin)
+        else:
+            target = new_target(name, given, origin)
+        return _measured(target) if target.local else target
+
+    def targets(self) -> tuple[Target, ...]:
+        """All of them, by name."""
+        return tuple(self.target(name) for name in sorted({*self.matrix.targets, *self.settings.targets}))
+
+    def runtime(self, text: str) -> Target:
+        """``--runtime onnxruntime=1.20.1`` as a target."""
+        return bare_runtime(self.matrix, text)
+
+    def read_facts(self, path: str) -> ModelFacts:
+        """Facts of a model file, read without running it."""
+        from promote.adapters.onnx_file import read_facts
+
+        return read_facts(path)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry or layout of ``--registry`` or the settings."""
+        from promote.adapters.oci.registry import open_registry
+
+        url = self.registry_url or self.settings.registry.url
+        if url.startswith("oci:"):
+            url = f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}"
+        return open_registry(url, env=os.environ)
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        """The tracking server; a relative SQLite file is relative to the settings' folder."""
+        uri = self.settings.mlflow.tracking_uri
+        head = "sqlite:///"
+        if uri.startswith(head) and not uri.startswith(head + "/"):
+            return f"{head}{self.settings.path(Path(uri.removeprefix(head)))}"
+        return uri
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """MLflow's model registry."""
+        from promote.adapters.tracking.ledger import open_ledger
+
+        return open_ledger(self.tracking_uri)
+
+    def runs(self, work: Path) -> Runs:
+        """MLflow's runs, fetched into ``work``."""
+        from promote.adapters.tracking.runs import open_runs
+
+        return open_runs(self.tracking_uri, work, allow_pickle=self.allow_pickle)
+
+    def exporter(self, work: Path) -> Exporter:
+        """Child processes in ``work``."""
+        from promote.adapters.export.exporter import TorchExporter
+        from promote.adapters.export.sandbox import Limits
+
+        asked = self.settings.export
+        limits = Limits(seconds=asked.seconds)
+        if asked.memory_gib is not None:
+            limits = dataclasses.replace(limits, memory_bytes=int(asked.memory_gib * 2**30))
+        return TorchExporter(work, self.read_facts, limits)
+
+    def store(self, target: Target) -> Store:
+        """The target's model repository, on this machine or mounted here."""
+        from promote.adapters.model_repository import ModelRepository
+
+        if not target.model_repository:
+            raise InputError(
+                f"target {target.name} has no model repository",
+                hint=f'in promote.toml: [targets.{target.name}] model_repository = "/path"',
+            )
+        return ModelRepository(self.settings.path(Path(target.model_repository)), by=current_user())
+
+    def server(self, target: Target) -> Server:
+        """The target's Triton."""
+        from promote.adapters.triton_server import TritonServer
+
+        if not target.http or not target.grpc:
+            raise InputError(f"target {target.name} has no http and grpc endpoint",
+                             hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"')
+        return TritonServer(target.http, target.grpc)
+
+    @contextmanager
+    def world(self, target: Target) -> Iterator[World]:
+        """All parts for one story; its work folder goes when the story ends, unless an export failed in it."""
+        root = self.settings.path(self.settings.work_dir)
+        root.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix="work-", dir=root))
+        keep = False
+        try:
+            yield LazyWorld(self, target, work)
+        except ExportError:
+            keep = True  # its logs are what the message points to
+            raise
+        finally:
+            if not keep:
+                shutil.rmtree(work, ignore_errors=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class LazyWorld:
+    """A ``World`` that opens each part when it is first asked for, so a command needs no more than it uses."""
+
+    wiring: Wiring
+    target: Target
+    work: Path
+
+    @property
+    def matrix(self) -> Matrix:
+        """See ``Wiring``."""
+        return self.wiring.matrix
+
+    @property
+    def template(self) -> Template:
+        """See ``Wiring``."""
+        return self.wiring.template
+
+    @property
+    def progress(self) -> Progress:
+        """How a person is told."""
+        return self.wiring.progress
+
+    @property
+    def registry(self) -> Registry:
+        """See ``Wiring``."""
+        return self.wiring.registry
+
+    @property
+    def ledger(self) -> Ledger:
+        """See ``Wiring``."""
+        return self.wiring.ledger
+
+    @cached_property
+    def runs(self) -> Runs:
+        """MLflow's runs, fetched into the work folder."""
+        return self.wiring.runs(self.work)
+
+    @cached_property
+    def exporter(self) -> Exporter:
+        """Child processes in the work folder."""
+        return self.wiring.exporter(self.work)
+
+    @cached_property
+    def store(self) -> Store:
+        """The target's model repository."""
+        return self.wiring.store(self.target)
+
+    @cached_property
+    def server(self) -> Server:
+        """The target's Triton."""
+        return self.wiring.server(self.target)
+
+
+def open_wiring(
+    config: str | None, progress: Progress, *, registry: str = "", allow_pickle: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> Wiring:
+    """The wiring of one command line."""
+    return Wiring(load_settings(config, environ), progress, registry_url=registry, allow_pickle=allow_pickle)
+
+
+def shipped(name: str) -> Path:
+    """A data file or folder that comes with promote: inside the wheel, or at the top of a checkout."""
+    packaged = Path(str(files("promote"))) / "data" / name
+    checkout = Path(__file__).resolve().parents[2] / name
+    for path in (packaged, checkout):
+        if path.exists():
+            return path
+    raise NotFound(f"{name} did not come with this installation", hint="install promote again")
+
+
+def _parse_matrix(path: Path) -> Matrix:
+    return parse(_read(path), str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+
+
+def _measured(target: Target) -> Target:
+    """Declared facts of this machine, settled against measured ones."""
+    from promote.adapters.host import measure_here
+
+    here = measure_here()
+    facts = {
+        field.name: settle(getattr(target.host, field.name), getattr(here, field.name))
+        for field in dataclasses.fields(here)
+    }
+    return dataclasses.replace(target, host=dataclasses.replace(target.host, **facts))

@@ -1,0 +1,1 @@
+"""A real CNCF registry, for the tests that need one."""

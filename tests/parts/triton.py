@@ -1,0 +1,1 @@
+"""A real Triton server, for the tests that need one."""
