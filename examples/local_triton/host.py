@@ -1,7 +1,7 @@
 """What the server needs of this machine: its platform, a shared libpython, a stub for the running Python version.
 
-It looks and says plainly what is missing and what to do about it. It starts nothing and writes nothing; the folder
-with the backends is composed by compose.py.
+It looks, and says plainly what is missing and what to do about it. It starts nothing and writes nothing: the folders
+that the server is given are composed by compose.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from examples.local_triton.install import SERVER, numpy_folder
 
 MIN_GLIBC = (2, 35)
 MACHINES = ("x86_64", "aarch64")
@@ -22,9 +25,11 @@ import importlib.util, json, sys, sysconfig
 ask = sysconfig.get_config_var
 print(json.dumps({
     "version": "%d.%d" % sys.version_info[:2],
-    "folders": [ask("LIBDIR"), sys.base_prefix + "/lib", sys.base_prefix + "/lib64", ask("LIBPL")],
+    "executable": sys._base_executable,
+    "packages": [p for p in sys.path if p.rstrip("/").endswith(("site-packages", "dist-packages"))],
+    "libraries": [ask("LIBDIR"), sys.base_prefix + "/lib", sys.base_prefix + "/lib64", ask("LIBPL")],
     "multiarch": ask("MULTIARCH"),
-    "missing": [name for name in ("numpy", "onnxruntime") if importlib.util.find_spec(name) is None],
+    "onnxruntime": importlib.util.find_spec("onnxruntime") is not None,
 }))
 """
 
@@ -35,18 +40,18 @@ class CannotStart(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """The unpacked wheel."""
+    """The unpacked wheel, and what lies beside it."""
 
     directory: Path
 
     @property
     def server(self) -> Path:
         """The server binary."""
-        return self.directory / "pytriton/tritonserver/bin/tritonserver"
+        return self.directory / SERVER
 
     @property
     def libraries(self) -> Path:
-        """The shared libraries that the wheel was repaired with."""
+        """The shared libraries that the wheel brings along."""
         return self.directory / "nvidia_pytriton.libs"
 
     @property
@@ -54,18 +59,24 @@ class Carrier:
         """The Python backend, without the stub."""
         return self.directory / "pytriton/tritonserver/backends/python"
 
-    def stub(self, version: str) -> Path:
-        """The process that runs a model's Python, linked against one version of libpython."""
-        return self.directory / "pytriton/tritonserver/python_backend_stubs" / version / "triton_python_backend_stub"
+    @property
+    def stubs(self) -> Path:
+        """The process that runs a model's Python, once for every version of libpython."""
+        return self.directory / "pytriton/tritonserver/python_backend_stubs"
 
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """The environment that the backend runs in: its bin folder, its version, and where its libpython lies."""
+    """The environment that models run in."""
 
-    bin: Path
     version: str
+    executable: Path
+    """The interpreter itself, not that of a virtual environment."""
     libpython: Path
+    """The folder that holds the shared libpython."""
+    packages: tuple[Path, ...]
+    """Where packages are imported from, in order: NumPy below 2 first."""
+    stub: Path
 
 
 def check_platform() -> None:
@@ -87,57 +98,56 @@ def check_carrier(directory: Path) -> Carrier:
     """The carrier in `directory`. Raises `CannotStart` where it is not there."""
     carrier = Carrier(directory.absolute())
     if not carrier.server.is_file():
-        raise CannotStart(
-            f"no tritonserver in {directory}; run `python examples/local_triton/install.py {directory}` first"
-        )
+        raise CannotStart(f"no tritonserver in {directory}; {_install_first(directory)}")
     return carrier
 
 
 def check_python(python: Path, carrier: Carrier) -> Python:
-    """What the backend will run on. Raises `CannotStart` naming the first thing that is missing."""
-    # absolute, not resolved: a virtual environment is known by the path of its own python3, which is a link.
-    folder = python.absolute().parent
+    """What models will run on. Raises `CannotStart` naming the first thing that is missing."""
     said = _probe(python)
     version = str(said["version"])
-    if not carrier.stub(version).is_file():
-        have = sorted((stub.parent.name for stub in carrier.stub("*").parent.parent.glob("*/*")), key=_numbers)
+    stub = carrier.stubs / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        have = sorted((folder.name for folder in carrier.stubs.iterdir()), key=lambda name: int(name.split(".")[1]))
         raise CannotStart(f"the carrier has no stub for Python {version}, only for {', '.join(have)}; use one of these")
-    # The stub starts whatever `python3` comes first on PATH to learn where the packages are.
-    beside = folder / "python3"
-    if not beside.exists() or _probe(beside)["version"] != version:
+    if not said["onnxruntime"]:
+        raise CannotStart(f"{python} cannot import onnxruntime, which the models run on; install promote[cpu]")
+    numpy = numpy_folder(carrier.directory, version)
+    if not numpy.is_dir():
         raise CannotStart(
-            f"{folder} holds no `python3` of version {version}, by which the server finds its packages; make a virtual "
-            f"environment with `{python} -m venv .venv` and run this with .venv/bin/python"
+            f"no NumPy below 2 for Python {version} in {carrier.directory}, without which the server's Python stub "
+            f"would read every tensor wrongly; {_install_first(carrier.directory)}"
         )
-    if said["missing"]:
-        raise CannotStart(
-            f"{python} cannot import {' and '.join(said['missing'])}, which the backend runs on; install promote[cpu]"
-        )
-    return Python(folder, version, _libpython(said, version))
+    packages = (numpy, *(Path(folder) for folder in said["packages"]))
+    return Python(version, Path(said["executable"]), _libpython(said, version), packages, stub)
 
 
-def _libpython(said: dict[str, list[str] | str], version: str) -> Path:
-    """The folder of the shared libpython; LIBDIR first, the prefix for builds that were moved after they were made."""
+def _libpython(said: dict[str, Any], version: str) -> Path:
+    """The folder of the shared libpython: LIBDIR first, then the prefix, for builds moved after they were made."""
     name = f"libpython{version}.so.1.0"
-    folders = [Path(folder) for folder in said["folders"] if folder]
-    folders += [folder / str(said["multiarch"]) for folder in folders if said["multiarch"]]
+    folders = [Path(folder) for folder in said["libraries"] if folder]
+    folders += [folder / said["multiarch"] for folder in folders if said["multiarch"]]
     for folder in folders:
         if (folder / name).is_file():
             return folder
     raise CannotStart(
         f"this Python {version} has no shared library {name} (looked in {', '.join(str(f) for f in folders)}); the "
-        f"server's Python backend is linked against it. Debian and Ubuntu: apt-get install libpython{version}. pyenv: "
+        f"server's Python stub is linked against it. Debian and Ubuntu: apt-get install libpython{version}. pyenv: "
         f'PYTHON_CONFIGURE_OPTS="--enable-shared" pyenv install {version}. Or use a Python built with --enable-shared.'
     )
 
 
-def _probe(python: Path) -> dict[str, list[str] | str]:
+def _probe(python: Path) -> dict[str, Any]:
     try:
         done = subprocess.run([str(python), "-c", _PROBE], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise CannotStart(f"{python} does not run: {error}") from error
-    said: dict[str, list[str] | str] = json.loads(done.stdout)
+    said: dict[str, Any] = json.loads(done.stdout)
     return said
+
+
+def _install_first(directory: Path) -> str:
+    return f"run `python examples/local_triton/install.py {directory}` first"
 
 
 def _confstr(name: str) -> str | None:
@@ -145,7 +155,3 @@ def _confstr(name: str) -> str | None:
         return os.confstr(name)
     except (ValueError, OSError):  # musl has no such name
         return None
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]

@@ -1,8 +1,9 @@
-"""Installs the wheel that carries the tritonserver binary, into a folder of its own.
+"""Installs what the server needs and the environment cannot hold: the tritonserver binary, and a NumPy below 2.
 
-The wheel is `nvidia-pytriton`, used here only as the carrier of NVIDIA's server: nothing imports it, so nothing of its
-requirements is installed (they hold NumPy below 2). It does not start the server (launch.py). A killed install leaves
-nothing that could be taken for a finished one.
+The binary comes in the wheel `nvidia-pytriton`, used here only as its carrier: nothing imports it and nothing of its
+requirements is installed. NumPy 1.26 is put apart for the server's Python stub alone, which was built before NumPy 2
+and reads arrays of NumPy 2 wrongly, without an error. It does not start the server (launch.py). A killed install
+leaves nothing that could be taken for a finished one.
 
     python examples/local_triton/install.py DIR
 """
@@ -18,63 +19,72 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CARRIER = "nvidia-pytriton==0.7.0"
 TRITON_RELEASE = "24.10"
 TRITON_VERSION = "2.51.0"
-SIZE_MB = 55
-# Written last, inside the folder, and the folder gets its name last: either sign alone would do.
-_MARKER = ".promote-carrier"
+CARRIER = "nvidia-pytriton==0.7.0"
+NUMPY = "numpy==1.26.4"
+SERVER = Path("pytriton/tritonserver/bin/tritonserver")
+_RECORD = Path("nvidia_pytriton-0.7.0.dist-info/RECORD")
 
 
 class CarrierError(RuntimeError):
-    """The carrier could not be installed; the text says why and what to do."""
+    """Something could not be installed; the text says why and what to do."""
 
 
 def install(directory: Path, *, python: Path | None = None) -> Path:
-    """Gives back `directory`, holding the carrier. Does nothing, and asks no network, where it is there already.
+    """Gives back `directory`, holding the carrier, and NumPy for the version of `python`.
 
-    Raises `CarrierError` where pip fails, or where the folder holds something that is not ours to replace.
+    Does nothing, and asks no network, where both are there. Raises `CarrierError` where pip fails, or where the folder
+    holds something that is not ours to replace.
     """
-    directory = directory.absolute()
+    directory, python = directory.absolute(), python or Path(sys.executable)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(directory):
-        if is_installed(directory):
-            return directory
-        if directory.exists() and any(directory.iterdir()):
-            raise CarrierError(
-                f"{directory} is not empty and was not filled by this installer; remove it or name another folder"
-            )
-        _say(f"installing Triton {TRITON_VERSION} ({CARRIER}, {SIZE_MB} MB) into {directory} ...")
-        part = directory.with_name(f".{directory.name}.part")
-        shutil.rmtree(part, ignore_errors=True)  # of an install that was killed; the lock says that none is running
-        _pip_install(part, python or Path(sys.executable))
-        (part / _MARKER).write_text(f"{CARRIER}\n", encoding="utf-8")
-        if directory.exists():
-            directory.rmdir()
-        part.rename(directory)
-        _say(f"installed Triton {TRITON_VERSION}")
+        if not is_installed(directory):
+            if directory.exists() and any(directory.iterdir()):
+                raise CarrierError(f"{directory} holds something else than {CARRIER}; remove it or name another folder")
+            _place(f"Triton {TRITON_VERSION} ({CARRIER}, 55 MB)", CARRIER, directory, python)
+            if not is_installed(directory):
+                raise CarrierError(f"{CARRIER} holds no tritonserver; was another package served under that name?")
+        numpy = numpy_folder(directory, _version(python))
+        if not numpy.is_dir():
+            _place(f"NumPy for the server's Python stub ({NUMPY}, 18 MB)", NUMPY, numpy, python)
     return directory
 
 
 def is_installed(directory: Path) -> bool:
-    """True for a folder that `install` finished, with this version."""
-    marker = directory / _MARKER
-    return marker.is_file() and marker.read_text(encoding="utf-8").strip() == CARRIER
+    """True for a folder that holds this version of the carrier, whoever put it there."""
+    return (directory / _RECORD).is_file() and (directory / SERVER).is_file()
 
 
-def _pip_install(target: Path, python: Path) -> None:
+def numpy_folder(directory: Path, python_version: str) -> Path:
+    """Where NumPy for this version of Python lies inside the carrier's folder."""
+    return directory / f"numpy-py{python_version}"
+
+
+def _place(what: str, requirement: str, directory: Path, python: Path) -> None:
+    """Installs aside and gives the folder its name last, so that a folder of that name is a finished one."""
+    _say(f"installing {what} into {directory} ...")
+    part = directory.with_name(f".{directory.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of an install that was killed; the lock says that none is running
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    # No dependencies, and never a build: what is wanted is the binary in the wheel.
-    command += ["--no-deps", "--only-binary", ":all:", "--target", str(target), CARRIER]
+    command += ["--no-deps", "--only-binary", ":all:", "--target", str(part), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-8:])
         raise CarrierError(
-            f"pip could not install {CARRIER}; it has wheels for Linux x86_64 and aarch64 with glibc >= 2.35:\n{said}"
+            f"pip could not install {requirement}; it is there for Linux x86_64 and aarch64, glibc >= 2.35, "
+            f"Python 3.9 to 3.12:\n{said}"
         )
-    if not (target / "pytriton/tritonserver/bin/tritonserver").is_file():
-        raise CarrierError(f"{CARRIER} holds no tritonserver; was another package served under that name?")
+    if directory.exists():
+        directory.rmdir()
+    part.rename(directory)
+
+
+def _version(python: Path) -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @contextmanager

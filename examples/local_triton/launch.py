@@ -23,10 +23,10 @@ from types import FrameType
 if __name__ == "__main__":  # run by path, where the repository's root is not importable
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from examples.local_triton.compose import compose
+from examples.local_triton.compose import compose_backends, compose_python
 from examples.local_triton.host import CannotStart, check_carrier, check_platform, check_python
 from examples.local_triton.server import LocalTriton
-from examples.local_triton.spawn import free_ports, spawn
+from examples.local_triton.spawn import child_environment, free_ports, spawn
 
 __all__ = ["CannotStart", "LocalTriton", "start"]
 
@@ -57,7 +57,9 @@ def start(
     environment = check_python(python or Path(sys.executable), wheel)
     work = work.absolute()
     work.mkdir(parents=True, exist_ok=True)
-    backends = compose(work, wheel, environment.version)
+    backends = compose_backends(work, wheel, environment)
+    path = compose_python(work, environment)
+    variables = child_environment(path, (environment.libpython, wheel.libraries))
     wanted = (http_port, grpc_port, metrics_port)
     for attempts_left in (2, 1, 0):
         ports = free_ports(*wanted)
@@ -67,7 +69,7 @@ def start(
             f"--model-control-mode={control}",
             *options,
         ]
-        triton = spawn(wheel, environment, arguments, ports, work)
+        triton = spawn([str(wheel.server), *arguments], variables, ports, work)
         try:
             triton.wait_ready(deadline_s)
         except BaseException as error:

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from examples.local_triton.host import Carrier, Python
 from examples.local_triton.server import LocalTriton, Ports
 
 
@@ -29,14 +28,14 @@ def free_ports(http: int = 0, grpc: int = 0, metrics: int = 0) -> Ports:
     return Ports(*chosen)
 
 
-def spawn(carrier: Carrier, python: Python, arguments: Sequence[str], ports: Ports, work: Path) -> LocalTriton:
+def spawn(command: Sequence[str], environment: Mapping[str, str], ports: Ports, work: Path) -> LocalTriton:
     """The process, just started: it is not READY yet. Its output goes to `work/triton.log`."""
     prefix = f"promote_triton_{uuid.uuid4().hex[:12]}_"
     log = work / "triton.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [str(carrier.server), *arguments, *_own_arguments(ports, prefix)],
-            env=_environment(carrier, python),
+            [*command, *_own_arguments(ports, prefix)],
+            env=environment,
             cwd=work,
             stdin=subprocess.DEVNULL,
             stdout=sink,
@@ -57,10 +56,10 @@ def _own_arguments(ports: Ports, shm_prefix: str) -> list[str]:
     ]
 
 
-def _environment(carrier: Carrier, python: Python) -> Mapping[str, str]:
+def child_environment(path: Path, libraries: Sequence[Path]) -> Mapping[str, str]:
+    """Our own environment variables, with `path` first for commands and `libraries` first for the dynamic linker."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
-    libraries = [str(python.libpython), str(carrier.libraries), environment.get("LD_LIBRARY_PATH", "")]
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join(folder for folder in libraries if folder)
-    # The stub finds its packages by the first `python3` on PATH; PYTHONPATH alone does not do it.
-    environment["PATH"] = os.pathsep.join([str(python.bin), environment.get("PATH", os.defpath)])
+    former = environment.get("LD_LIBRARY_PATH")
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*map(str, libraries), *([former] if former else [])])
+    environment["PATH"] = os.pathsep.join([str(path), environment.get("PATH", os.defpath)])
     return environment

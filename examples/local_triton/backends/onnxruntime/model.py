@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import triton_python_backend_utils as pb_utils
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from ort_batch import Array, Job, answer
 from ort_checks import Config, Refused, check_inputs, check_outputs, check_served_here, config_dims, declared
 from ort_session import model_file, open_session, ort_error
@@ -28,6 +28,9 @@ class TritonPythonModel:
         """Opens the session. Raises `TritonModelException` with the text of the load error."""
         config: Config = json.loads(args["model_config"])
         try:
+            if int(np.__version__.partition(".")[0]) >= 2:
+                # The stub of this release was built before NumPy 2 and would hand over zeros without a word.
+                raise Refused(f"this backend needs NumPy below 2 beside the Python stub, found {np.__version__}")
             if args["model_instance_kind"] == "GPU":
                 raise Refused(f"model '{config['name']}': this backend runs on the CPU, not on KIND_GPU")
             check_served_here(config)

@@ -10,19 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-
-class Refusal(Exception):
-    """A failure with an explanation for the user.
-
-    Args:
-        kind: ``export``, ``input`` or ``unavailable``: which error of ``promote.errors`` the parent raises.
-        message: one line.
-        hint: what to do, or empty.
-    """
-
-    def __init__(self, kind: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.kind, self.message, self.hint = kind, message, hint
+from promote.adapters.export.refusal import Refusal
 
 
 def main(job_file: str) -> int:

@@ -7,7 +7,7 @@ samples are first made from the session's own inputs (for a model that came as O
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promote.adapters.export.child import Refusal
+from promote.adapters.export.refusal import Refusal
 from promote.adapters.export.samples import TYPICAL_BATCH, TYPICAL_LENGTH, Axis, InputSpec, generate
 from promote.core.golden import join, split
 

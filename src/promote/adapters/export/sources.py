@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promote.adapters.export.child import Refusal
+from promote.adapters.export.refusal import Refusal
 from promote.adapters.export.samples import TYPICAL_BATCH, TYPICAL_LENGTH, Axis, InputSpec
 
 if TYPE_CHECKING:
@@ -64,12 +64,13 @@ def _transformers(job: Mapping[str, Any]) -> Source:
     transformers.logging.set_verbosity_error()
     path = job["path"]
     config = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    config.use_cache = False  # a cache is an output that no client of a served model can use
     names = list(config.architectures or [])
     cls = getattr(transformers, names[0], None) if names else None
     if cls is None:
         raise Refusal("export", f"the model's class {names} is not in transformers {transformers.__version__}")
     try:
-        module = cls.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype="auto").eval()
+        module = cls.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype="auto", config=config).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise Refusal("export", f"cannot load {names[0]}: {str(error).splitlines()[0]}") from error
     tokenizer_path = job.get("tokenizer") or path
@@ -80,16 +81,15 @@ def _transformers(job: Mapping[str, Any]) -> Source:
         raise Refusal("export", f"{names[0]} takes no input_ids: only text models are exported from transformers",
                       "log the model as ONNX or as an exported program instead")
     longest = min(getattr(config, "max_position_embeddings", _LONGEST_SEQUENCE) or _LONGEST_SEQUENCE, _LONGEST_SEQUENCE)
-    labels = tuple(str(config.id2label[i]) for i in range(len(config.id2label))) if _labelled(names[0]) else ()
+    labels = _labels(config) if names[0].endswith("Classification") else ()
     biggest = job["max_batch_size"]
     return Source(
-        module=_FirstOutputs(module, inputs),
+        module=module,
         specs=tuple(InputSpec(n, "int64", ("batch", "sequence"), config.vocab_size if n == "input_ids" else 2) for n in inputs),
         axes={
             "batch": Axis(1, min(TYPICAL_BATCH, biggest), biggest),
             "sequence": Axis(1, min(TYPICAL_LENGTH, longest), longest),
         },
-        outputs=("logits",) if "For" in names[0] else (),
         example=_tokenized(job, tokenizer, inputs),
         extras=_text_files(Path(tokenizer_path)) | ({"labels.txt": "".join(f"{n}\n" for n in labels).encode()} if labels else {}),
         labels=labels,
@@ -97,23 +97,10 @@ def _transformers(job: Mapping[str, Any]) -> Source:
     )
 
 
-def _labelled(architecture: str) -> bool:
-    return architecture.endswith("Classification")
-
-
-def _FirstOutputs(module: Any, inputs: list[str]) -> Any:  # noqa: N802 - makes a class, and torch must stay unimported above
-    """A module whose forward takes exactly ``inputs`` and returns tensors only (the first output: the logits)."""
-    import torch
-
-    class FirstOutput(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = module
-
-        def forward(self, **tensors: Any) -> Any:
-            return self.model(**tensors, return_dict=True)[0]
-
-    return FirstOutput().eval()
+def _labels(config: Any) -> tuple[str, ...]:
+    """Label names in id order; transformers' own ``LABEL_0`` placeholders are no names."""
+    names = tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+    return () if all(name == f"LABEL_{i}" for i, name in enumerate(names)) else names
 
 
 def _tokenizer(path: str) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from promote.adapters.export.child import Refusal
+from promote.adapters.export.refusal import Refusal
 from promote.adapters.export.samples import generate
 from promote.adapters.export.sources import Source, open_source
 from promote.core.golden import join
@@ -38,14 +38,15 @@ def export(job: Mapping[str, Any]) -> dict[str, Any]:
     source = open_source(job)
     _finite(source.module)
     cases = source.example | generate(list(source.specs), source.axes)
+    print("running the source model on the samples", flush=True)
+    answered = {case: (inputs, _outputs(source, inputs)) for case, inputs in cases.items()}
     out = Path("out")
     out.mkdir()
     started = time.monotonic()
-    program = _to_onnx(source, cases["typical"], job["opset"])
+    typical, outputs = answered["typical"]
+    program = _to_onnx(source, typical, list(outputs), job["opset"])
     exported = time.monotonic() - started
     _write(program, out / "model.onnx", job["ir_version"])
-    print("running the source model on the samples", flush=True)
-    answered = {case: (inputs, _outputs(source, inputs)) for case, inputs in cases.items()}
     Path("source.safetensors").write_bytes(join(answered))
     for path, data in source.extras.items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ def _finite(module: Any) -> None:
             raise Refusal("export", f"weight {name!r} holds NaN or infinity", "train again, or pick an earlier checkpoint")
 
 
-def _to_onnx(source: Source, inputs: "Mapping[str, np.ndarray]", opset: int) -> Any:
+def _to_onnx(source: Source, inputs: "Mapping[str, np.ndarray]", outputs: list[str], opset: int) -> Any:
     """The exporter's program; dynamic axes by name, the plan's opset."""
     import torch
 
@@ -83,7 +84,7 @@ def _to_onnx(source: Source, inputs: "Mapping[str, np.ndarray]", opset: int) -> 
             opset_version=opset,
             dynamic_shapes=None if source.frozen_shapes else (shapes if source.by_name else tuple(shapes.values())),
             input_names=list(arguments),
-            output_names=list(source.outputs) or None,
+            output_names=outputs,
             verbose=False,
         )
     except Exception as error:  # torch raises many classes here, all of them "this model cannot be exported"
@@ -133,7 +134,16 @@ def _outputs(source: Source, inputs: "Mapping[str, np.ndarray]") -> "dict[str, n
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     with torch.inference_mode():
         answer = source.module(**tensors) if source.by_name else source.module(*tensors.values())
-    named = answer.items() if hasattr(answer, "items") else enumerate(answer if isinstance(answer, tuple) else (answer,))
-    values = [value for _, value in named]
-    names = list(source.outputs) or [f"output_{i}" for i in range(len(values))]
-    return {name: value.detach().cpu().numpy() for name, value in zip(names, values, strict=True)}
+    if isinstance(answer, Mapping):
+        named = dict(answer)
+    else:
+        several = answer if isinstance(answer, tuple | list) else (answer,)
+        named = {name: value for name, value in zip(_names(source, len(several)), several, strict=True)}
+    wrong = next((name for name, value in named.items() if not isinstance(value, torch.Tensor)), None)
+    if wrong is not None:
+        raise Refusal("export", f"output {wrong!r} is a {type(named[wrong]).__name__}, expected a tensor")
+    return {name: value.detach().cpu().numpy() for name, value in named.items()}
+
+
+def _names(source: Source, count: int) -> list[str]:
+    return list(source.outputs) or (["output"] if count == 1 else [f"output_{i}" for i in range(count)])

@@ -1,0 +1,59 @@
+# Few words: demo, test, lint, check, bench, lock, serve, clean. Each sets up what it needs.
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+CACHE   := .cache
+CARRIER := $(CACHE)/triton
+TORCH   := 2.13.0
+# Where torch publishes its CPU builds; asked only where no GPU is and pip's own sources have none.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+export PROMOTE_TRITON_CARRIER = $(abspath $(CARRIER))
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo serve test lint check bench lock setup clean
+
+demo: setup            ## The whole story on this machine: train, promote, deploy, ask, status
+	@$(BIN)/python examples/demo.py
+
+serve: setup           ## The demo's Triton, in the foreground, until Ctrl-C
+	@$(BIN)/python examples/demo.py --serve
+
+test: setup            ## The tests; what a missing system package skips is named at the end
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup            ## Format, lint, types, import contracts
+	@$(BIN)/ruff format --check src tests examples benchmarks
+	@$(BIN)/ruff check src tests examples benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint test       ## What CI runs
+
+bench: setup           ## The figures of docs/performance.md, one file each
+	@$(BIN)/python benchmarks/start.py
+	@$(BIN)/python benchmarks/export.py
+
+lock: setup            ## requirements.lock anew from pyproject.toml
+	@printf 'torch==$(TORCH)\n' > $(CACHE)/torch.txt
+	@$(BIN)/pip-compile --quiet --extra all --extra dev --generate-hashes --unsafe-package torch --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-header --constraint $(CACHE)/torch.txt \
+	  --output-file requirements.lock pyproject.toml
+
+setup: $(VENV)/.ready $(CARRIER)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml .ci/install_torch
+	@$(PYTHON) -c 'import sys; sys.exit("promote needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV): a few minutes the first time" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	@sh .ci/install_torch $(BIN)/python $(TORCH) $(TORCH_CPU_INDEX)
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(CARRIER)/.ready: examples/local_triton/install.py | $(VENV)/.ready
+	@$(BIN)/python examples/local_triton/install.py --into $(CARRIER)
+	@touch $@
+
+clean:                 ## Everything that make made
+	rm -rf $(VENV) $(CACHE) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist

@@ -1,0 +1,155 @@
+"""Files on the target's disk: written whole or not at all, and checked against their digests.
+
+Every write goes to a private folder on the same file system, is flushed to the disk, and gets its name by one rename.
+Not here: which files there are and what they mean (``model_repository``).
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from promote.core.bundle_files import check_head
+from promote.core.names import printable
+from promote.core.stages import Blob
+from promote.errors import InputError, IntegrityError, PromoteError, Unavailable
+
+# Another user, a mount option or a wrong path: the same command will fail again.
+_ASKING_AGAIN_WONT_HELP = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EXDEV,
+}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def disk(doing: str) -> Iterator[None]:
+    """Turns what the operating system says into one line: what was being done, which file, why.
+
+    Raises:
+        Unavailable: full, failing or busy.
+        InputError: no right, read-only, or a path that is not what it should be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _told(doing, error) from error
+
+
+def _told(doing: str, error: OSError) -> PromoteError:
+    which = f" ({printable(str(error.filename))})" if error.filename else ""
+    message = f"{doing}: {error.strerror or error}{which}"
+    if error.errno in _FULL:
+        return Unavailable(message, hint="make room on that disk and run the same command again")
+    if error.errno in _ASKING_AGAIN_WONT_HELP:
+        return InputError(message, hint="the user who deploys must be able to write the model repository and beside it")
+    return Unavailable(message)
+
+
+def sync(path: Path) -> None:
+    """Flushes a file or folder to the disk, so that it outlives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, data: bytes, staging: Path) -> None:
+    """Replaces ``path`` by ``data`` in one step; a reader sees the former bytes or these.
+
+    Args:
+        path: its folder exists.
+        data: all of it.
+        staging: a folder on the same file system that nobody serves from.
+    """
+    handle, name = tempfile.mkstemp(prefix="write@", dir=staging)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        Path(name).rename(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def take(source: Path, goal: Path, blob: Blob, shown: str, *, own: bool) -> None:
+    """Brings a file into a private tree and checks the bytes that now lie there.
+
+    Args:
+        source: a regular file.
+        goal: must not exist; its folder does.
+        blob: what the bytes must be.
+        shown: the file's name in messages.
+        own: ``source`` is ours to move; otherwise it is copied, so that nobody can change it afterwards.
+
+    Raises:
+        IntegrityError: another size or digest, not a regular file, or native code.
+    """
+    if not stat.S_ISREG(source.lstat().st_mode):
+        raise IntegrityError(f"{shown} is not a regular file")
+    if own:
+        source.rename(goal)
+    else:
+        with source.open("rb") as reader, goal.open("xb") as writer:
+            shutil.copyfileobj(reader, writer, 1024 * 1024)
+    verify(goal, blob, shown)
+    goal.chmod(0o644)  # the server may run as another user, whatever the umask here
+    sync(goal)
+
+
+def verify(path: Path, blob: Blob, shown: str) -> None:
+    """Passes when the file is regular and holds exactly these bytes.
+
+    Raises:
+        IntegrityError: it does not.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        seen = os.fstat(file.fileno())
+        if not stat.S_ISREG(seen.st_mode):
+            raise IntegrityError(f"{shown} is not a regular file")
+        if seen.st_size != blob.size:
+            raise IntegrityError(f"{shown} has {seen.st_size:,} bytes, expected {blob.size:,}")
+        check_head(shown, file.read(4))
+        file.seek(0)
+        found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    if found != blob.digest:
+        raise IntegrityError(f"{shown} has digest {found}, expected {blob.digest}")
+
+
+def listing(folder: Path) -> dict[str, int]:
+    """Relative path -> bytes of every file under ``folder``.
+
+    Raises:
+        IntegrityError: something that is neither a regular file nor a folder.
+    """
+    sizes: dict[str, int] = {}
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            seen = path.lstat()
+            if stat.S_ISREG(seen.st_mode):
+                sizes[path.relative_to(folder).as_posix()] = seen.st_size
+            elif not stat.S_ISDIR(seen.st_mode):
+                raise IntegrityError(f"{printable(str(path))} is neither a regular file nor a folder")
+    return sizes
+
+
+def _raise(error: OSError) -> None:
+    raise error

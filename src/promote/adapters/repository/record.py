@@ -1,0 +1,109 @@
+"""The record of deployments: one line of JSON each, only ever appended, in ``record.jsonl`` beside the repository.
+
+Each line holds the check sum of the one before it and its own, so a line changed afterwards is seen. A last line that a
+crash cut short was never acknowledged and is dropped. It guards against accidents and careless edits, not against
+somebody who rewrites the whole file: who deployed what, with proof, is the registry's and MLflow's to say.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from promote.adapters.repository.disk import sync
+from promote.core.names import digest
+from promote.core.stages import Deployed
+from promote.errors import IntegrityError
+
+_START = "sha256:" + 64 * "0"
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+    version: int = Field(ge=1)
+    digest: str
+    repository: str
+    since: str
+    by: str
+    state: str
+    previous: str
+    check: str
+
+
+def read_record(path: Path, name: str) -> tuple[Deployed, ...]:
+    """All deployments of a model, oldest first, as they were written; empty where there is no record.
+
+    Raises:
+        IntegrityError: a line was changed, removed or put in afterwards; the message says which.
+    """
+    return _parse(_whole_lines(path), path, name)[0]
+
+
+def append_record(path: Path, live: Deployed) -> None:
+    """Adds one line and flushes it to the disk.
+
+    Raises:
+        IntegrityError: the record is damaged; nothing is added to a damaged record.
+    """
+    before = _whole_lines(path)
+    _, previous = _parse(before, path, live.name)
+    body = {field: getattr(live, field) for field in Deployed.__dataclass_fields__} | {"previous": previous}
+    line = _compact(body | {"check": _sum(body)}) + b"\n"
+    # Unbuffered: bytes kept back for a full disk would be written again when the file is closed.
+    with path.open("r+b" if path.exists() else "xb", buffering=0) as file:
+        file.truncate(len(before))  # what a crash cut short
+        file.seek(len(before))
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(len(before))
+            raise
+    sync(path.parent)
+
+
+def _whole_lines(path: Path) -> bytes:
+    data = path.read_bytes() if path.exists() else b""
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _parse(data: bytes, path: Path, name: str) -> tuple[tuple[Deployed, ...], str]:
+    """The deployments, and the last line's check sum."""
+    found: list[Deployed] = []
+    previous = _START
+    for number, text in enumerate(data.split(b"\n")[:-1], start=1):
+        try:
+            line = _Line.model_validate_json(text)
+            digest(line.digest)
+        except (ValidationError, IntegrityError) as error:
+            raise _damaged(path, number, "it is no record of a deployment") from error
+        body = line.model_dump(exclude={"check"})
+        if line.check != _sum(body) or line.name != name:
+            raise _damaged(path, number, "it was changed afterwards")
+        if line.previous != previous:
+            raise _damaged(path, number, "the line before it was changed or is missing")
+        previous = line.check
+        found.append(Deployed(**{field: body[field] for field in Deployed.__dataclass_fields__}))
+    return tuple(found), previous
+
+
+def _damaged(path: Path, number: int, why: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path} line {number}: {why}",
+        hint="put the file back from a copy, or move it away to begin a new record; what serves now is not touched",
+    )
+
+
+def _sum(body: dict[str, Any]) -> str:
+    return "sha256:" + hashlib.sha256(_compact(body)).hexdigest()
+
+
+def _compact(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
