@@ -36,7 +36,7 @@ bench: setup           ## The figures of docs/performance.md, one file each
 
 lock: setup            ## requirements.lock anew from pyproject.toml
 	@printf 'torch==$(TORCH)\n' > $(CACHE)/torch.txt
-	@$(BIN)/pip-compile --quiet --extra all --extra dev --generate-hashes --unsafe-package torch --strip-extras \
+	@$(BIN)/pip-compile --quiet --extra mlflow --extra triton --extra s3 --extra cpu --extra export --extra dev --generate-hashes --unsafe-package torch --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-header --constraint $(CACHE)/torch.txt \
 	  --output-file requirements.lock pyproject.toml
 

@@ -1,0 +1,1 @@
+"""The parts of the model repository on a file system: places, files, placement, record, lock."""

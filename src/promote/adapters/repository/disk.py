@@ -28,7 +28,6 @@ _ASKING_AGAIN_WONT_HELP = {
     errno.ENOTDIR,
     errno.ELOOP,
     errno.ENAMETOOLONG,
-    errno.EXDEV,
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -50,6 +49,8 @@ def disk(doing: str) -> Iterator[None]:
 def _told(doing: str, error: OSError) -> PromoteError:
     which = f" ({printable(str(error.filename))})" if error.filename else ""
     message = f"{doing}: {error.strerror or error}{which}"
+    if error.errno == errno.EXDEV:
+        return InputError(message, hint="a model repository is a folder within a mount, not the mount itself")
     if error.errno in _FULL:
         return Unavailable(message, hint="make room on that disk and run the same command again")
     if error.errno in _ASKING_AGAIN_WONT_HELP:
@@ -66,15 +67,16 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_whole(path: Path, data: bytes, staging: Path) -> None:
+def write_whole(path: Path, data: bytes, staging: Path, owner: str) -> None:
     """Replaces ``path`` by ``data`` in one step; a reader sees the former bytes or these.
 
     Args:
         path: its folder exists.
         data: all of it.
         staging: a folder on the same file system that nobody serves from.
+        owner: the model it belongs to, by which a sweep finds what a kill left.
     """
-    handle, name = tempfile.mkstemp(prefix="write@", dir=staging)
+    handle, name = tempfile.mkstemp(prefix=f"{owner}@write-", dir=staging)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -131,6 +133,27 @@ def verify(path: Path, blob: Blob, shown: str) -> None:
         found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     if found != blob.digest:
         raise IntegrityError(f"{shown} has digest {found}, expected {blob.digest}")
+
+
+@contextmanager
+def scratch(staging: Path, prefix: str) -> Iterator[Path]:
+    """A private folder in ``staging``; it goes when the block ends."""
+    with disk("make a private folder beside the model repository"):
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=staging))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # what stays is swept by the model's next deployment
+
+
+def sweep(staging: Path, owner: str) -> None:
+    """Removes what killed deployments of one model left in ``staging``; call it under the model's lock."""
+    for left in staging.iterdir():
+        if left.name.startswith(f"{owner}@"):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def listing(folder: Path) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
     ROOT/NAME/config.pbtxt               what Triton reads: the config of the last version, naming all that serve
     ROOT/NAME/N/...                      a version, complete from the moment it has its name
-    ROOT/../.promote-ROOT/               the state folder, beside the repository: Triton takes every folder in it for a model
+    ROOT/../.promote-ROOT/               the state, beside the repository: in it, Triton would list it as a model
         staging/                         private folders of fetches and placements under way; swept at the next one
         locks/NAME.lock                  one deployment of a model at a time; holds who it is
         models/NAME/record.jsonl         deployments, append-only
@@ -108,9 +108,11 @@ def write_notes(shelf: Shelf, stored: Stored, config: bytes) -> None:
     folder = shelf.notes(stored.name, stored.version)
     folder.mkdir(parents=True, exist_ok=True)
     files = {path: {"digest": blob.digest, "size": blob.size} for path, blob in sorted(stored.files.items())}
-    write_whole(folder / "manifest.json", stored.manifest, shelf.staging)
-    write_whole(folder / "config.pbtxt", config, shelf.staging)
-    write_whole(folder / "placed.json", canonical({"digest": stored.digest, "files": files}), shelf.staging)
+    write_whole(folder / "manifest.json", stored.manifest, shelf.staging, stored.name)
+    write_whole(folder / "config.pbtxt", config, shelf.staging, stored.name)
+    write_whole(
+        folder / "placed.json", canonical({"digest": stored.digest, "files": files}), shelf.staging, stored.name
+    )
 
 
 def read_notes(shelf: Shelf, name: str, version: int) -> tuple[str, dict[str, Blob]] | None:
@@ -157,7 +159,8 @@ def on_disk(shelf: Shelf, name: str, version: int) -> dict[str, Blob]:
         raise IntegrityError(f"{printable(str(folder / path))} {fault}", hint="versions are never edited in place")
     for path, size in found.items():
         if size != expected[path].size:
-            raise IntegrityError(f"{folder / path} has {size:,} bytes, expected {expected[path].size:,}")
+            was = f"has {size:,} bytes, expected {expected[path].size:,}"
+            raise IntegrityError(f"{folder / path} {was}", hint="versions are never edited in place")
     return known[1]
 
 

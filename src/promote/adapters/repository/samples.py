@@ -1,0 +1,59 @@
+"""Reads a placed version's golden samples, and the tolerance that its passport records for them."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from promote.adapters.repository.shelf import Shelf, on_disk
+from promote.core.golden import LARGEST
+from promote.core.parity import Tolerance
+from promote.core.passport import sha256
+from promote.core.stages import Blob
+from promote.errors import IntegrityError, NotFound
+
+_GOLDEN = "promote/golden.safetensors"
+_PASSPORT = "promote/passport.json"
+
+
+class _Tolerance(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    absolute: float = Field(ge=0, allow_inf_nan=False)
+    relative: float = Field(ge=0, allow_inf_nan=False)
+
+
+class _Parity(BaseModel):
+    tolerance: _Tolerance
+
+
+class _Passport(BaseModel):
+    parity: _Parity
+
+
+def read_golden(shelf: Shelf, name: str, version: int) -> tuple[bytes, Tolerance]:
+    """Samples as safetensors bytes, and the tolerance of the parity proof.
+
+    Raises:
+        NotFound: the version or its samples are not on disk.
+        IntegrityError: they are not what was placed, or the passport records no tolerance.
+        OSError: as the disk says.
+    """
+    files = on_disk(shelf, name, version)
+    samples = _read(shelf, files, f"{name}/{version}/{_GOLDEN}")
+    passport = _read(shelf, files, f"{name}/{version}/{_PASSPORT}")
+    try:
+        tolerance = _Passport.model_validate_json(passport).parity.tolerance
+    except ValidationError as error:
+        raise IntegrityError(f"the passport of {name} version {version} records no tolerance") from error
+    return samples, Tolerance(tolerance.absolute, tolerance.relative)
+
+
+def _read(shelf: Shelf, files: Mapping[str, Blob], path: str) -> bytes:
+    if path not in files:
+        raise NotFound(f"the bundle has no {path}", hint="promote the run again: this bundle cannot be proven")
+    if files[path].size > LARGEST:
+        raise IntegrityError(f"{path} has {files[path].size:,} bytes, the most allowed is {LARGEST:,}")
+    data = (shelf.root / path).read_bytes()
+    if sha256(data) != files[path].digest:
+        raise IntegrityError(f"{path} has digest {sha256(data)}, expected {files[path].digest}")
+    return data
