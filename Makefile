@@ -52,7 +52,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml .ci/install_torch
 	@touch $@
 
 $(CARRIER)/.ready: examples/local_triton/install.py | $(VENV)/.ready
-	@$(BIN)/python examples/local_triton/install.py --into $(CARRIER)
+	@$(BIN)/python examples/local_triton/install.py $(CARRIER)
 	@touch $@
 
 clean:                 ## Everything that make made

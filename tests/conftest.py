@@ -1,3 +1,19 @@
 """The real parts, as fixtures; each skips by name with the reason where its binary is missing."""
 
+import os
+
+import pytest
+
 pytest_plugins = ["tests.parts.registry", "tests.parts.mlflow_server", "tests.parts.triton"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--update-golden``: writes what was printed instead of comparing it."""
+    parser.addoption("--update-golden", action="store_true", help="renew tests/golden from what is printed now")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where every real part must be there (CI), a skip is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("PROMOTE_REQUIRE_PARTS") and reporter and reporter.stats.get("skipped") and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

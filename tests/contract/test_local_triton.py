@@ -124,7 +124,7 @@ def io(x: str = "TYPE_FP32", y: str = "", dims: str = "4", names: tuple[str, str
         f"max_batch_size: {batch}\n"
         f'input [ {{ name: "{names[0]}" data_type: {x} dims: [ {dims} ] }} ]\n'
         f'output [ {{ name: "{names[1]}" data_type: {y or x} dims: [ {dims} ] }} ]\n'
-        "instance_group [ { kind: KIND_CPU } ]\n"
+        "instance_group [ { kind: KIND_CPU count: 2 } ]\n"
     )
 
 

@@ -1,0 +1,103 @@
+"""A ``Server`` in memory that serves what a ``FakeStore`` holds; ``tests/contract/test_server.py`` holds it to the real.
+
+It knows no ONNX: it answers golden inputs with the golden outputs of the version asked for, and nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from promote.core.golden import split
+from promote.core.names import model_name
+from promote.errors import DeployFailed, InputError, Unavailable
+from tests.fakes.bundle import BROKEN
+from tests.fakes.store import FakeStore
+
+Tensors = Mapping[str, np.ndarray]
+
+
+class FakeServer:
+    """Turn ``down``, ``refuses``, ``hangs`` and ``twists`` to have it fail; ``asked`` is what was asked of it, in order.
+
+    Args:
+        store: the repository it reads.
+    """
+
+    def __init__(self, store: FakeStore) -> None:
+        self.store = store
+        self.down = False
+        self.explicit = True
+        self.refuses: dict[tuple[str, int], str] = {}
+        self.hangs: set[tuple[str, int]] = set()
+        self.twists: dict[tuple[str, int], Callable[[Tensors], Tensors]] = {}
+        self.asked: list[tuple[str, ...]] = []
+        self.loaded: dict[tuple[str, int], dict[str, float]] = {}
+
+    def require(self) -> str:
+        self._hear("require")
+        return "2.51.0"
+
+    def load(self, name: str) -> None:
+        self._hear("load", model_name(name))
+        self._control()
+        if name not in self.store.policy:
+            raise DeployFailed(f"load {name}: failed to poll from model repository")
+        wanted = {(name, version) for version in self.store.policy[name]}
+        refused = {key: why for key in sorted(wanted - self.loaded.keys()) if (why := self._refusal(key))}
+        for key in sorted(wanted - self.loaded.keys() - refused.keys() - self.hangs):
+            self.loaded[key] = {"requests": 0.0, "failures": 0.0, "mean_ms": 0.0}
+        if refused:  # what was loaded before stays, also what the policy no longer names
+            raise DeployFailed(f"load {name}: " + "; ".join(f"version {v}: {why}" for (_, v), why in refused.items()))
+        for key in [key for key in self.loaded if key[0] == name and key not in wanted]:
+            del self.loaded[key]
+
+    def unload(self, name: str) -> None:
+        self._hear("unload", model_name(name))
+        self._control()
+        for key in [key for key in self.loaded if key[0] == name]:
+            del self.loaded[key]
+
+    def await_ready(self, name: str, version: int, seconds: float) -> None:
+        self._hear("await_ready", name, str(version))
+        if (name, version) not in self.loaded:
+            why = self._refusal((name, version)) or f"not ready after {seconds:g} s"
+            raise DeployFailed(f"{name} version {version} did not become ready: {why}")
+
+    def ready(self, name: str, version: int) -> bool:
+        self._hear("ready", model_name(name), str(version))
+        return (name, version) in self.loaded
+
+    def infer(self, name: str, version: int, inputs: Tensors, protocol: str) -> Tensors:
+        self._hear("infer", name, str(version), protocol)
+        if protocol not in ("http", "grpc"):
+            raise InputError(f"protocol {protocol!r} is neither http nor grpc")
+        if (name, version) not in self.loaded:
+            raise DeployFailed(f"{name} version {version} is not at ready state")
+        statistics = self.loaded[(name, version)]
+        for known, outputs in split(self.store.golden(name, version)[0]).values():
+            if known.keys() == inputs.keys() and all(np.array_equal(known[key], inputs[key]) for key in known):
+                statistics["requests"] += 1
+                statistics["mean_ms"] = 1.0
+                return self.twists.get((name, version), lambda answer: answer)(outputs)
+        raise DeployFailed(f"{name} version {version}: inputs that are no golden ones")
+
+    def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
+        self._hear("statistics", model_name(name))
+        return {version: dict(numbers) for (model, version), numbers in self.loaded.items() if model == name}
+
+    def _hear(self, *words: str) -> None:
+        self.asked.append(words)
+        if self.down:
+            raise Unavailable("no Triton answers", hint="is it running?")
+
+    def _control(self) -> None:
+        if not self.explicit:
+            raise DeployFailed(
+                "Triton does not load on request", hint="start Triton with --model-control-mode=explicit"
+            )
+
+    def _refusal(self, key: tuple[str, int]) -> str:
+        if key not in self.store.placed:
+            return "not in the repository"
+        model = self.store.placed[key][1].get(f"{key[0]}/{key[1]}/model.onnx")
+        return "no model" if model == BROKEN else self.refuses.get(key, "")
