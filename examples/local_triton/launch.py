@@ -74,8 +74,9 @@ def start(
             triton.wait_ready(deadline_s)
         except BaseException as error:
             triton.stop()
-            # Between choosing a port and binding it, another process may take it; only a chosen port is tried again.
-            if not (isinstance(error, CannotStart) and _PORT_TAKEN in str(error) and 0 in wanted and attempts_left):
+            # Between choosing a port and binding it, another process may take it; a port asked for is not changed.
+            asked_for = any(f":{port}' {_PORT_TAKEN}" in str(error) for port in wanted)
+            if not isinstance(error, CannotStart) or asked_for or _PORT_TAKEN not in str(error) or not attempts_left:
                 raise
         else:
             return triton

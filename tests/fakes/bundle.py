@@ -11,7 +11,7 @@ from promote.core.facts import Target
 from promote.core.golden import join
 from promote.core.parity import Tolerance
 from promote.core.passport import canonical, sha256
-from promote.core.serving import Template, build_config, config_text
+from promote.core.serving import Template, Warmup, build_config, config_text
 from promote.core.stages import Blob, Stored
 from promote.core.tensors import DType, TensorSpec
 
@@ -43,10 +43,12 @@ def samples(weight: float) -> dict[str, tuple[dict[str, np.ndarray], dict[str, n
     return {case: ({"x": x}, {"y": x * np.float32(weight)}) for case, x in (("minimum", one), ("typical", two))}
 
 
-def contents(name: str, version: int, weight: float = 2.0, model: bytes | None = None) -> dict[str, bytes]:
-    """Path in the bundle -> bytes."""
+def contents(
+    name: str, version: int, weight: float = 2.0, model: bytes | None = None, *, warmup: bool = False
+) -> dict[str, bytes]:
+    """Path in the bundle -> bytes. Triton counts a warm-up as a request."""
     target = Target(name="local", max_batch_size=8)
-    config = build_config(Template(), target, name, version, (X,), (Y,))
+    config = build_config(Template(warmup=Warmup(enabled=warmup)), target, name, version, (X,), (Y,))
     tolerance = {"absolute": TOLERANCE.absolute, "relative": TOLERANCE.relative}
     return {
         f"{name}/config.pbtxt": config_text(config),

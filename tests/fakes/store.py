@@ -77,7 +77,7 @@ class FakeStore:
 
     def withdraw(self, name: str, version: int) -> None:
         if any(former.version == version for former in self.history(name)):
-            raise InputError(f"version {version} of {name} served")
+            raise InputError(f"version {version} of {name} served and is kept for a rollback")
         self.placed.pop((name, version), None)
         if not any(placed == name for placed, _ in self.placed):
             self.policy.pop(name, None)

@@ -1,4 +1,4 @@
-"""A ``Server`` in memory that serves what a ``FakeStore`` holds; ``tests/contract/test_server.py`` holds it to the real.
+"""A ``Server`` in memory that serves what a ``FakeStore`` holds; ``tests/contract/test_server.py`` keeps it honest.
 
 It knows no ONNX: it answers golden inputs with the golden outputs of the version asked for, and nothing else.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from promote.core.golden import split
+from promote.core.golden import as_served, split
 from promote.core.names import model_name
 from promote.errors import DeployFailed, InputError, Unavailable
 from tests.fakes.bundle import BROKEN
@@ -17,7 +17,7 @@ Tensors = Mapping[str, np.ndarray]
 
 
 class FakeServer:
-    """Turn ``down``, ``refuses``, ``hangs`` and ``twists`` to have it fail; ``asked`` is what was asked of it, in order.
+    """Turn ``down``, ``refuses``, ``hangs`` or ``twists`` to have it fail; ``asked`` is what was asked of it, in order.
 
     Args:
         store: the repository it reads.
@@ -75,10 +75,10 @@ class FakeServer:
             raise DeployFailed(f"{name} version {version} is not at ready state")
         statistics = self.loaded[(name, version)]
         for known, outputs in split(self.store.golden(name, version)[0]).values():
-            if known.keys() == inputs.keys() and all(np.array_equal(known[key], inputs[key]) for key in known):
+            if known.keys() == inputs.keys() and all(_same(known[key], inputs[key]) for key in known):
                 statistics["requests"] += 1
                 statistics["mean_ms"] = 1.0
-                return self.twists.get((name, version), lambda answer: answer)(outputs)
+                return self.twists.get((name, version), lambda answer: answer)(as_served(outputs))
         raise DeployFailed(f"{name} version {version}: inputs that are no golden ones")
 
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
@@ -101,3 +101,7 @@ class FakeServer:
             return "not in the repository"
         model = self.store.placed[key][1].get(f"{key[0]}/{key[1]}/model.onnx")
         return "no model" if model == BROKEN else self.refuses.get(key, "")
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other)

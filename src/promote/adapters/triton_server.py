@@ -140,6 +140,8 @@ class TritonServer:
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
         """Loaded version -> ``requests``, ``failures``, ``mean_ms`` (of those that succeeded); empty when none is.
 
+        Triton's own counting: the warm-up of a version is its first request.
+
         Raises:
             Unavailable: the server does not answer.
         """

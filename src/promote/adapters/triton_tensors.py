@@ -21,21 +21,17 @@ class Signature:
         shown: model and version, for messages.
         inputs: tensor name -> Triton's data type.
         outputs: tensor names.
-        scalars: those of the outputs that are scalars to the model.
     """
 
     shown: str
     inputs: Mapping[str, str]
     outputs: tuple[str, ...]
-    scalars: frozenset[str]
 
 
 def read_signature(shown: str, config: Mapping[str, Any]) -> Signature:
     """The signature in a model configuration's JSON form (HTTP, or gRPC as JSON)."""
     inputs, outputs = config.get("input", []), config.get("output", [])
-    # Triton has no tensor without dimensions: a scalar has dims [1] and a reshape to none.
-    scalars = frozenset(t["name"] for t in outputs if "reshape" in t and not t["reshape"].get("shape"))
-    return Signature(shown, {t["name"]: _datatype(t) for t in inputs}, tuple(t["name"] for t in outputs), scalars)
+    return Signature(shown, {t["name"]: _datatype(t) for t in inputs}, tuple(t["name"] for t in outputs))
 
 
 def _datatype(tensor: Mapping[str, Any]) -> str:
@@ -60,7 +56,7 @@ def write_request(wire: Any, signature: Signature, inputs: "Tensors") -> dict[st
         if name not in signature.inputs:
             there = ", ".join(map(printable, signature.inputs))
             raise DeployFailed(f"{signature.shown} has no input {printable(name)!r}, only: {there}")
-        sent = array.reshape(1) if array.ndim == 0 else array
+        sent = array.reshape(1) if array.ndim == 0 else array  # Triton has no scalars
         entry = wire.InferInput(name, list(sent.shape), signature.inputs[name])
         entry.set_data_from_numpy(sent.astype(object) if sent.dtype.kind in "US" else sent)
         asked.append(entry)
@@ -68,7 +64,7 @@ def write_request(wire: Any, signature: Signature, inputs: "Tensors") -> dict[st
 
 
 def read_answer(signature: Signature, result: Any) -> "Tensors":
-    """All outputs by name.
+    """All outputs by name; what is a scalar to the model comes with shape ``(1,)``.
 
     Raises:
         DeployFailed: an output is missing or cannot be read.
@@ -82,5 +78,5 @@ def read_answer(signature: Signature, result: Any) -> "Tensors":
             raise DeployFailed(f"{signature.shown}: output {printable(name)!r} cannot be read: {why}") from error
         if array is None:
             raise DeployFailed(f"{signature.shown} gave no output {printable(name)!r}")
-        answer[name] = array.reshape(()) if name in signature.scalars else array
+        answer[name] = array
     return answer

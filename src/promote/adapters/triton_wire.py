@@ -40,6 +40,7 @@ def ask_grpc(endpoint: str, doing: str) -> Iterator[Any]:
     A client of its own, since a shared channel waits before it connects again to a server that was restarted.
 
     Raises:
+        InputError: ``endpoint`` is not ``host:port``.
         DeployFailed: the server answered with an error; the message holds its reason.
         NoAnswerYet: the call's deadline passed.
         Unavailable: no server there, or one that is no Triton.
@@ -47,7 +48,7 @@ def ask_grpc(endpoint: str, doing: str) -> Iterator[Any]:
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
-    client = InferenceServerClient(endpoint)
+    client = InferenceServerClient(_endpoint(endpoint))
     try:
         yield client
     except InferenceServerException as error:
@@ -82,16 +83,13 @@ def ask_http(endpoint: str, doing: str, timeout: float, patience: float) -> Iter
         patience: seconds to wait for each answer.
 
     Raises:
-        InputError: ``endpoint`` is not ``host:port``.
-        DeployFailed, NoAnswerYet, Unavailable: as in ``ask_grpc``.
+        InputError, DeployFailed, NoAnswerYet, Unavailable: as in ``ask_grpc``.
     """
     from geventhttpclient.response import HTTPParseError
     from tritonclient.http import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
-    if not re.fullmatch(r"[^\s/@]+:[0-9]{1,5}", endpoint):
-        raise InputError(f"{printable(endpoint)!r} is no endpoint: expected host:port without a scheme")
-    client = InferenceServerClient(endpoint, connection_timeout=timeout, network_timeout=patience)
+    client = InferenceServerClient(_endpoint(endpoint), connection_timeout=timeout, network_timeout=patience)
     try:
         yield client
     except InferenceServerException as error:
@@ -102,6 +100,12 @@ def ask_http(endpoint: str, doing: str, timeout: float, patience: float) -> Iter
         raise _unreachable(endpoint, "HTTP", doing, str(error)) from error
     finally:
         client.close()
+
+
+def _endpoint(text: str) -> str:
+    if re.fullmatch(r"[^\s/@]+:[0-9]{1,5}", text):
+        return text
+    raise InputError(f"{printable(text)!r} is no endpoint: expected host:port without a scheme")
 
 
 def _unreachable(endpoint: str, protocol: str, doing: str, reason: str) -> Unavailable:

@@ -142,6 +142,7 @@ class Target:
         review: a person must approve a version before it is deployed here.
         max_batch_size: largest batch a client may send.
         local: it is this machine, so facts can be measured here.
+        bare: a runtime alone, without Triton: rules about the server and its configuration do not apply.
         notes: what is declared only and wants a probe, a line each.
     """
 
@@ -154,4 +155,5 @@ class Target:
     review: bool = True
     max_batch_size: int = 8
     local: bool = False
+    bare: bool = False
     notes: tuple[str, ...] = ()

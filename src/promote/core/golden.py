@@ -98,6 +98,11 @@ def split(data: bytes) -> "dict[str, tuple[dict[str, np.ndarray], dict[str, np.n
     return cases
 
 
+def as_served(arrays: "Arrays") -> "dict[str, np.ndarray]":
+    """The same arrays in the shapes a server takes and gives: Triton has no scalars, they become ``(1,)``."""
+    return {name: array.reshape(1) if array.ndim == 0 else array for name, array in arrays.items()}
+
+
 def _read(data: bytes) -> "dict[str, np.ndarray]":
     from safetensors import SafetensorError, deserialize
 

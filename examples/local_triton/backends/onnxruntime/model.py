@@ -48,7 +48,6 @@ class TritonPythonModel:
         self.scalar_inputs = {name for name, tensor in {**inputs, **overridable}.items() if not tensor.dims}
         # A scalar has no dims in the model and needs [1] in a config; the client gets what the config says.
         self.scalar_outputs = {t["name"]: config_dims(t) for t in config["output"] if not outputs[t["name"]].dims}
-        self.has_answered = False
         pb_utils.Logger.log_info(
             f"Created session for instance: {args['model_instance_name']} (version {args['model_version']}, "
             f"onnxruntime {onnxruntime.__version__})"
@@ -56,26 +55,20 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response per request, in order; a request that fails carries its own error."""
-        jobs: dict[int, Job] = {}
-        errors: dict[int, str] = {}
+        jobs: list[Job] = []
+        places: list[int] = []
+        responses: list[Any] = [None] * len(requests)
         for place, request in enumerate(requests):
             try:
-                jobs[place] = self._job(request)
+                jobs.append(self._job(request))
+                places.append(place)
             except ValueError as error:
-                errors[place] = str(error)
-        responses: dict[int, Any] = {}
-        outcomes = answer([*jobs.values()], self._run, batching=self.batching)
-        for (place, job), outcome in zip(jobs.items(), outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                errors[place] = ort_error(outcome)
-            else:
-                responses[place] = _response(job, outcome)
-        self.has_answered = self.has_answered or bool(responses)
-        if errors and not self.has_answered:
-            # It may be a warm-up sample. Triton 2.51 crashes now and then (3 loads of 14) where the response to one
-            # carries an error, and never did where execute raises.
-            raise pb_utils.TritonModelException("; ".join(dict.fromkeys(errors.values())))
-        return [responses[place] if place in responses else _failure(errors[place]) for place in range(len(requests))]
+                responses[place] = _failure(str(error))
+        for place, job, outcome in zip(places, jobs, answer(jobs, self._run, batching=self.batching), strict=True):
+            responses[place] = (
+                _failure(ort_error(outcome)) if isinstance(outcome, Exception) else _response(job, outcome)
+            )
+        return responses
 
     def finalize(self) -> None:
         """Called at unload; the process ends right after."""

@@ -29,7 +29,6 @@ def hold(path: Path, name: str, by: str) -> Iterator[None]:
             _take(handle, name)
             os.pwrite(handle, f"process {os.getpid()} of {by}".encode(), 0)
         yield
-        os.ftruncate(handle, 0)
     finally:
         os.close(handle)
 

@@ -1,0 +1,206 @@
+"""Bytes between a stream and the disk: verified on the way, under their name only when whole.
+
+Not here: where the bytes come from (``layout``, ``http``).
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from promote.core.names import printable
+from promote.core.stages import Blob
+from promote.errors import InputError, IntegrityError, PromoteError, Unavailable
+
+CHUNK = 1024 * 1024
+_PARTIAL = ".partial-"
+_OLD_SECONDS = 60.0
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ASKING_AGAIN_WONT_HELP = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.EEXIST,
+}  # fmt: skip
+
+
+@contextmanager
+def disk(doing: str) -> Iterator[None]:
+    """Turns what the operating system says into one line.
+
+    Raises:
+        Unavailable: full, failing or busy.
+        InputError: no right, read-only, or a path that is not what it should be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _told(doing, error) from error
+
+
+def _told(doing: str, error: OSError) -> PromoteError:
+    message = f"{doing}: {error.strerror or error}"
+    if error.errno in _FULL:
+        return Unavailable(message, hint="make room on that disk and run the same command again; what is there is kept")
+    if error.errno in _ASKING_AGAIN_WONT_HELP:
+        return InputError(message, hint="see that the folder exists and that you may read and write it")
+    return Unavailable(message)
+
+
+def verified(chunks: Iterable[bytes], blob: Blob, what: str) -> Iterator[bytes]:
+    """The same chunks, each held back until the next one is there and the last until size and digest are right.
+
+    So a receiver that needs them all (a registry, a rename) never completes on wrong bytes, and no more than one byte
+    beyond the size is taken in (threat T29).
+
+    Raises:
+        IntegrityError: too long, too short, or another digest.
+    """
+    sha, seen, held = hashlib.sha256(), 0, b""
+    for chunk in chunks:
+        seen += len(chunk)
+        if seen > blob.size:
+            raise IntegrityError(f"{what} is longer than the {blob.size:,} bytes it should have")
+        sha.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    if seen != blob.size:
+        raise IntegrityError(f"{what} has {seen:,} bytes, expected {blob.size:,}")
+    if (found := f"sha256:{sha.hexdigest()}") != blob.digest:
+        raise IntegrityError(f"{what} has digest {found}, expected {blob.digest}")
+    if held:
+        yield held
+
+
+def counted(chunks: Iterable[bytes], told: Callable[[int], None]) -> Iterator[bytes]:
+    """The same chunks; ``told`` hears how many bytes the receiver has taken."""
+    done = 0
+    told(0)
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        told(done)
+
+
+def source(blob: Blob) -> Iterator[bytes]:
+    """The bytes of a blob that lies here, verified: the file may have changed since it was digested.
+
+    Raises:
+        IntegrityError: it did, or is gone.
+    """
+    if blob.data is not None:
+        return verified([blob.data], blob, f"{blob.digest} in memory")
+    return verified(_read(Path(blob.path)), blob, f"{printable(blob.path)}, which was digested before,")
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    try:
+        yield from chunks_of(path)
+    except FileNotFoundError as error:
+        raise IntegrityError(f"{printable(str(path))} was digested and is gone since") from error
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """The pieces of a regular file.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        IntegrityError: a link, a pipe or a folder lies in its place.
+    """
+    with disk(f"read {printable(str(path))}"):
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            handle = -1
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise IntegrityError(f"{printable(str(path))} is a link, expected a regular file") from error
+    if handle < 0:
+        raise FileNotFoundError(path)
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise IntegrityError(f"{printable(str(path))} is not a regular file")
+        while True:
+            with disk(f"read {printable(str(path))}"):
+                chunk = file.read(CHUNK)
+            if not chunk:
+                return
+            yield chunk
+
+
+def holds(path: Path, blob: Blob) -> bool:
+    """Whether the regular file at ``path`` has exactly these bytes; reads all of it where the size is right."""
+    try:
+        if path.lstat().st_size != blob.size:
+            return False
+        for _ in verified(chunks_of(path), blob, str(path)):
+            pass
+    except (FileNotFoundError, NotADirectoryError, IntegrityError):
+        return False
+    return True
+
+
+def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path) -> None:
+    """Writes ``chunks`` to a temporary file, flushes it to the disk and names it ``goal`` by one rename.
+
+    Args:
+        goal: its folder exists; a file there is replaced.
+        chunks: verified ones; an exception they raise leaves nothing behind.
+        scratch: a folder on the same file system.
+
+    Raises:
+        InputError, Unavailable: as the disk says.
+    """
+    writing = f"write {printable(str(goal))}"
+    with disk(writing):
+        handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=scratch)
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            with suppress(OSError):  # says to `sweep` that somebody is at it; some file systems have no locks
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for chunk in chunks:
+                with disk(writing):
+                    _write(file.fileno(), chunk)
+            with disk(writing):
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+        with disk(writing):
+            Path(name).replace(goal)
+            sync_folder(goal.parent)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _write(handle: int, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes a folder's names to the disk, so that they outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(scratch: Path) -> None:
+    """Removes what killed processes left of ``write_whole`` in ``scratch``; one still being written is locked."""
+    for left in scratch.glob(f"{_PARTIAL}*"):
+        with suppress(OSError):  # another process swept it, or its owner finished: both are well
+            handle = os.open(left, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(handle).st_mtime > _OLD_SECONDS:
+                    left.unlink()
+            finally:
+                os.close(handle)

@@ -1,0 +1,181 @@
+"""A repository in an OCI registry, over HTTP: streaming, no file whole in memory.
+
+Source: opencontainers/distribution-spec. Uploads are one POST and one PUT with the whole length: GHCR refuses PATCHes
+beyond 4 MiB and Google's registry refuses chunks, while every registry takes this. Not here: requests (``transport``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+import requests
+
+from promote.adapters.oci.failures import PATIENT, Patience
+from promote.adapters.oci.files import counted, source
+from promote.adapters.oci.origin import Origin, origin_of, parse_origin, shown
+from promote.adapters.oci.store import BlobStore
+from promote.adapters.oci.transport import Transport, chunks
+from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE
+from promote.core.names import DIGEST, digest
+from promote.core.passport import sha256
+from promote.core.stages import Blob
+from promote.errors import IntegrityError, NotFound
+
+# A registry may digest the whole blob before it answers the PUT.
+_COMMIT_SECONDS = 600.0
+
+
+def open_remote(base: str, env: Mapping[str, str], patience: Patience = PATIENT) -> Callable[[str], BlobStore]:
+    """Model name -> its repository in the registry at ``base``; nothing is contacted yet.
+
+    Raises:
+        InputError: ``base`` names no registry.
+    """
+    origin = parse_origin(base)
+    return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience)
+
+
+class _Sending:
+    """A body of known length that is made while it is sent."""
+
+    def __init__(self, blob: Blob, told: Callable[[int], None]) -> None:
+        self._blob, self._told = blob, told
+
+    def __len__(self) -> int:
+        return self._blob.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return counted(source(self._blob), self._told)
+
+
+class Remote:
+    """One repository of a registry; see ``BlobStore``.
+
+    Args:
+        origin: the registry.
+        path: the repository within it.
+        transport: speaks to it; one per repository, since a token holds for one.
+        patience: with a registry that is busy or away.
+    """
+
+    def __init__(self, origin: Origin, path: str, transport: Transport, patience: Patience = PATIENT) -> None:
+        self.repository = f"{origin.host}/{path}"
+        self._root, self._transport, self._patience = f"{origin.url}/v2/{path}", transport, patience
+
+    def has(self, blob: Blob) -> bool:
+        """See ``BlobStore``."""
+        return self._patience.during(lambda: self._has(blob))
+
+    def _has(self, blob: Blob) -> bool:
+        with self._transport.send("HEAD", f"{self._root}/blobs/{digest(blob.digest)}", frozenset({200, 404})) as answer:
+            length = answer.headers.get("Content-Length", str(blob.size))
+            if answer.status_code == 200 and length != str(blob.size):
+                raise IntegrityError(
+                    f"{self.repository} holds {blob.digest} with another size, expected {blob.size:,} bytes"
+                )
+            return answer.status_code == 200
+
+    def write(self, blob: Blob, told: Callable[[int], None]) -> None:
+        """See ``BlobStore``."""
+        tried = False
+
+        def attempt() -> None:
+            nonlocal tried
+            # What broke after the last byte may have arrived: asking is cheaper than sending again.
+            if tried and self._has(blob):
+                return
+            tried = True
+            self._upload(blob, told)
+
+        self._patience.during(attempt)
+
+    def _upload(self, blob: Blob, told: Callable[[int], None]) -> None:
+        url = f"{self._root}/blobs/uploads/"
+        with self._transport.send("POST", url, frozenset({202})) as answer:
+            session = self._session(url, answer)
+        parts = urlsplit(session)
+        query = f"{parts.query}&digest={blob.digest}" if parts.query else f"digest={blob.digest}"
+        length = {"Content-Type": "application/octet-stream"}
+        if not blob.size:  # requests would send an empty stream chunked
+            b"".join(source(blob))
+        body = (lambda: _Sending(blob, told)) if blob.size else (lambda: b"")
+        done = self._transport.send(
+            "PUT", urlunsplit(parts._replace(query=query)), frozenset({201, 204}),
+            headers=length, body=body, seconds=_COMMIT_SECONDS,
+        )  # fmt: skip
+        with done:
+            stored = done.headers.get("Docker-Content-Digest", blob.digest)
+            if stored != blob.digest:
+                raise IntegrityError(f"{self.repository} stored other bytes than {blob.digest}")
+
+    def _session(self, url: str, answer: requests.Response) -> str:
+        """The upload's address, on the registry's own origin (threat T36).
+
+        Raises:
+            IntegrityError: elsewhere, or none.
+        """
+        location = answer.headers.get("Location", "")
+        session = urljoin(url, location)
+        try:
+            same = origin_of(session) == origin_of(url)
+        except ValueError:
+            same = False
+        if not location or not same:
+            raise IntegrityError(
+                f"{self.repository} sends the upload to {shown(session)}, another origin",
+                hint="nothing was sent there; a registry behind a proxy must know its own address",
+            )
+        return session
+
+    def stream(self, blob: Blob) -> Iterator[bytes]:
+        """See ``BlobStore``."""
+        url = f"{self._root}/blobs/{digest(blob.digest)}"
+        answer = self._patience.during(lambda: self._transport.send("GET", url, frozenset({200})))
+        if answer.headers.get("Content-Length", str(blob.size)) != str(blob.size):
+            answer.close()
+            raise IntegrityError(
+                f"{self.repository} holds {blob.digest} with another size, expected {blob.size:,} bytes"
+            )
+        yield from chunks(answer)
+
+    def manifest(self, reference: str) -> bytes:
+        """See ``BlobStore``."""
+        return self._patience.during(lambda: self._manifest(reference))
+
+    def _manifest(self, reference: str) -> bytes:
+        url = f"{self._root}/manifests/{reference}"
+        named = f"{self.repository}{'@' if DIGEST.fullmatch(reference) else ':'}{reference}"
+        with self._transport.send("GET", url, frozenset({200, 404}), headers={"Accept": MANIFEST_TYPE}) as answer:
+            if answer.status_code == 404:
+                raise NotFound(f"{named} is not there", hint="a private repository may answer so to a stranger")
+            kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+            if kind != MANIFEST_TYPE:
+                raise IntegrityError(f"{named} is {kind!r}, expected {MANIFEST_TYPE}")
+            data = b""
+            for chunk in chunks(answer):
+                data += chunk
+                if len(data) > LARGEST_MANIFEST:
+                    raise IntegrityError(f"the manifest {named} has more than {LARGEST_MANIFEST:,} bytes")
+            found = sha256(data)
+            claimed = [
+                answer.headers.get("Docker-Content-Digest", found),
+                *([reference] if DIGEST.fullmatch(reference) else []),
+            ]
+            if any(claim != found for claim in claimed):
+                raise IntegrityError(
+                    f"the manifest {named} has digest {found}, which is not what was asked or promised"
+                )
+            return data
+
+    def put_manifest(self, reference: str, manifest: Blob) -> None:
+        """See ``BlobStore``; a registry cannot tell whether a tag moved meanwhile, so the caller reads it back."""
+        url, data = f"{self._root}/manifests/{reference}", manifest.data or b""
+
+        def attempt() -> None:
+            answer = self._transport.send(
+                "PUT", url, frozenset({201}), headers={"Content-Type": MANIFEST_TYPE}, body=lambda: data
+            )
+            with answer:
+                if answer.headers.get("Docker-Content-Digest", manifest.digest) != manifest.digest:
+                    raise IntegrityError(f"{self.repository} stored another manifest than {manifest.digest}")
+
+        self._patience.during(attempt)

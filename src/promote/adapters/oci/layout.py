@@ -1,0 +1,168 @@
+"""A repository as an OCI image layout on disk: ``oci-layout``, ``index.json``, ``blobs/sha256/<hex>``.
+
+Source: opencontainers/image-spec ``image-layout.md``. Whatever else lies in the layout (skopeo may have put it there)
+stays. Blobs appear by rename; ``index.json`` is replaced by rename, under a lock, so two pushes do not lose a tag.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promote.adapters.oci.files import chunks_of, counted, disk, source, sweep, sync_folder, verified, write_whole
+from promote.core.manifest import ARTIFACT_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
+from promote.core.names import DIGEST, digest, printable
+from promote.core.stages import Blob
+from promote.errors import InputError, IntegrityError, NotFound
+
+_REF_NAME = "org.opencontainers.image.ref.name"
+_MARK = b'{"imageLayoutVersion":"1.0.0"}'
+_INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One repository: the layout in ``root``, which is made by the first write."""
+
+    root: Path
+
+    @property
+    def repository(self) -> str:
+        """``oci:`` and the folder."""
+        return f"oci:{self.root}"
+
+    def has(self, blob: Blob) -> bool:
+        """See ``BlobStore``."""
+        try:
+            size = self._blob(blob.digest).stat(follow_symlinks=False).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if size != blob.size:
+            raise IntegrityError(
+                f"{self.repository} holds {blob.digest} with {size:,} bytes, expected {blob.size:,}",
+                hint=f"the layout is damaged: remove {self._blob(blob.digest)} and push again",
+            )
+        return True
+
+    def write(self, blob: Blob, told: Callable[[int], None]) -> None:
+        """See ``BlobStore``."""
+        self._make()
+        goal = self._blob(blob.digest)
+        sweep(goal.parent)
+        write_whole(goal, counted(source(blob), told), goal.parent)
+
+    def stream(self, blob: Blob) -> Iterator[bytes]:
+        """See ``BlobStore``."""
+        try:
+            yield from chunks_of(self._blob(blob.digest))
+        except FileNotFoundError as error:
+            raise NotFound(f"{self.repository} has no blob {blob.digest}", hint="push the bundle again") from error
+
+    def manifest(self, reference: str) -> bytes:
+        """See ``BlobStore``; a digest must be one that ``index.json`` names, not any blob."""
+        found = {e["digest"]: e["size"] for e in self._index()["manifests"] if reference in (_ref_name(e), e["digest"])}
+        if not found:
+            raise NotFound(
+                f"{self.repository} has no {printable(reference)}", hint="promote model RUN pushes a version"
+            )
+        if len(found) > 1:
+            raise IntegrityError(f"{self.repository}:{printable(reference)} names {len(found)} manifests, expected one")
+        blob = Blob(digest(next(iter(found))), *found.values())
+        if blob.size > LARGEST_MANIFEST:
+            raise IntegrityError(
+                f"the manifest {blob.digest} has {blob.size:,} bytes, expected {LARGEST_MANIFEST:,} at most"
+            )
+        return b"".join(verified(self.stream(blob), blob, f"{self.repository}@{blob.digest}"))
+
+    def put_manifest(self, reference: str, manifest: Blob) -> None:
+        """See ``BlobStore``."""
+        if DIGEST.fullmatch(reference):
+            self.write(manifest, lambda _: None)
+        with self._locked():
+            index = self._index()
+            entries = index["manifests"]
+            taken = [e for e in entries if _ref_name(e) == reference]
+            if any(e["digest"] != manifest.digest for e in taken):
+                raise IntegrityError(f"{self.repository}:{reference} names another bundle by now: {taken[0]['digest']}")
+            if taken or (DIGEST.fullmatch(reference) and any(e["digest"] == reference for e in entries)):
+                return
+            named = {} if DIGEST.fullmatch(reference) else {"annotations": {_REF_NAME: reference}}
+            # The entry without a name made way for the tag: one manifest is one line of the index.
+            kept = [e for e in entries if e["digest"] != manifest.digest or _ref_name(e)]
+            entry = {"mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE, "digest": manifest.digest}
+            index["manifests"] = [*kept, entry | {"size": manifest.size} | named]
+            data = json.dumps(index, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+            write_whole(self.root / "index.json", [data], self.root)
+
+    def _index(self) -> dict[str, Any]:
+        """``index.json``, its entries being descriptors; foreign keys are kept."""
+        path = self.root / "index.json"
+        try:
+            mark = b"".join(_at_most(chunks_of(self.root / "oci-layout"), LARGEST_MANIFEST, "oci-layout"))
+            data = b"".join(_at_most(chunks_of(path), LARGEST_MANIFEST, str(path)))
+        except FileNotFoundError as error:
+            raise NotFound(f"{self.root} is no OCI layout", hint="promote model RUN pushes a version") from error
+        if strict_json(mark, f"{self.root}/oci-layout") != {"imageLayoutVersion": "1.0.0"}:
+            raise IntegrityError(f"{self.root} is not an OCI layout of version 1.0.0")
+        index = strict_json(data, str(path))
+        if not isinstance(index, dict) or not _all_descriptors(index.get("manifests")):
+            raise IntegrityError(f"{path} is not an index of manifests")
+        return index
+
+    def _make(self) -> None:
+        """The empty layout, unless there is one."""
+        if (self.root / "oci-layout").is_file() and (self.root / "index.json").is_file():
+            return
+        with disk(f"make the layout {printable(str(self.root))}"):
+            if self.root.exists() and not {"oci-layout", "blobs"} & {path.name for path in self.root.iterdir()}:
+                raise InputError(f"{self.root} is there and is no OCI layout", hint="name another folder")
+            (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            sync_folder(self.root.parent)
+        with self._locked():
+            if not (self.root / "index.json").exists():
+                empty = {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": []}
+                write_whole(self.root / "index.json", [json.dumps(empty, separators=(",", ":")).encode()], self.root)
+            write_whole(self.root / "oci-layout", [_MARK], self.root)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self.root / "index.json.lock"
+        with disk(f"lock {printable(str(path))}"):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            with disk(f"lock {printable(str(path))}"):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _blob(self, name: str) -> Path:
+        return self.root / "blobs" / "sha256" / digest(name).removeprefix("sha256:")
+
+
+def _ref_name(entry: dict[str, Any]) -> object:
+    return entry.get("annotations", {}).get(_REF_NAME)
+
+
+def _at_most(chunks: Iterator[bytes], most: int, what: str) -> Iterator[bytes]:
+    seen = 0
+    for chunk in chunks:
+        seen += len(chunk)
+        if seen > most:
+            raise IntegrityError(f"{what} has more than {most:,} bytes")
+        yield chunk
+
+
+def _all_descriptors(entries: object) -> bool:
+    return isinstance(entries, list) and all(_is_descriptor(entry) for entry in entries)
+
+
+def _is_descriptor(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("annotations", {}), dict):
+        return False
+    size = entry.get("size")
+    return isinstance(entry.get("digest"), str) and type(size) is int and size >= 0

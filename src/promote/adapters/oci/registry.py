@@ -1,0 +1,178 @@
+"""The ``Registry`` port: bundles in OCI repositories, one per model, be they in a registry or in layouts on disk.
+
+Not here: the form of the manifest (``core.manifest``) and how bytes travel (``http``, ``layout``).
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from promote.adapters.oci.files import counted, disk, holds, sweep, verified, write_whole
+from promote.adapters.oci.layout import Layout
+from promote.adapters.oci.store import BlobStore
+from promote.core.manifest import pack, read_manifest
+from promote.core.names import DIGEST, bundle_path, model_name, printable
+from promote.core.stages import Blob, Bundle, Release, Stored
+from promote.errors import InputError, IntegrityError, NotFound
+from promote.ports import Step
+
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # OCI distribution-spec
+_VERSION_TAG = re.compile(r"v([1-9][0-9]*)")
+_LARGEST_READ = 16 * 1024 * 1024
+
+
+def open_registry(base: str, *, env: Mapping[str, str]) -> "OciRegistry":
+    """The registry at ``base``; nothing is contacted yet.
+
+    Args:
+        base: ``oci:folder`` (a layout per model in it), or ``[https://|http://]host[:port][/path]``. Without a scheme,
+            loopback hosts are spoken to over http and all others over https.
+        env: where credentials and docker's configuration are looked for, as docker does; and
+            ``PROMOTE_REGISTRY_USERNAME`` with ``PROMOTE_REGISTRY_PASSWORD``, which win.
+
+    Raises:
+        InputError: ``base`` is neither.
+    """
+    if base.startswith("oci:"):
+        folder = base.removeprefix("oci:")
+        if not folder:
+            raise InputError("oci: names no folder", hint="for instance oci:bundles")
+        root = Path(os.path.abspath(folder))  # noqa: PTH100 - lexical: a link on the way stays as the user wrote it
+        return OciRegistry(lambda name: Layout(root / name))
+    from promote.adapters.oci.http import open_remote
+
+    return OciRegistry(open_remote(base, env))
+
+
+class OciRegistry:
+    """See ``promote.ports.Registry``.
+
+    Args:
+        locate: the repository of a model.
+    """
+
+    def __init__(self, locate: Callable[[str], BlobStore]) -> None:
+        self._locate = locate
+        self._stores: dict[str, BlobStore] = {}
+
+    def push(self, bundle: Bundle, step: Step) -> Release:
+        """See ``promote.ports.Registry``."""
+        packed = pack(bundle)
+        store = self._at(bundle.name)
+        stored = read_manifest(packed.manifest.data or b"", store.repository, bundle.name)
+        tag = f"v{bundle.version}"
+        there = _names(store, tag, packed.manifest)
+        blobs = [*(blob for _, blob in sorted(bundle.files.items())), packed.config]
+        total = sum(blob.size for blob in blobs) + packed.manifest.size
+        sent = skipped = 0
+        for blob in blobs:
+            if store.has(blob):
+                skipped += blob.size
+            else:
+                store.write(blob, _Told(step, sent + skipped, total))
+                sent += blob.size
+            step.update(sent + skipped, total)
+        if there:
+            skipped += packed.manifest.size
+        else:
+            _publish(store, tag, packed.manifest)
+            sent += packed.manifest.size
+        step.update(total, total)
+        return Release(bundle=bundle, stored=stored, sent=sent, skipped=skipped)
+
+    def resolve(self, name: str, reference: str) -> Stored:
+        """See ``promote.ports.Registry``."""
+        if not DIGEST.fullmatch(reference) and not _TAG.fullmatch(reference):
+            raise InputError(f"{printable(reference, 60)!r} is neither a tag like v3 nor a digest sha256:...")
+        store = self._at(name)
+        stored = read_manifest(store.manifest(reference), store.repository, name)
+        if DIGEST.fullmatch(reference) and stored.digest != reference:
+            raise IntegrityError(f"{store.repository} answered {stored.digest} when asked for {reference}")
+        tag = _VERSION_TAG.fullmatch(reference)
+        if tag and int(tag[1]) != stored.version:
+            raise IntegrityError(
+                f"{store.repository}:{reference} is version {stored.version} by its manifest",
+                hint="somebody moved the tag: name the digest that was approved",
+            )
+        return stored
+
+    def fetch(self, stored: Stored, folder: str, step: Step) -> Mapping[str, str]:
+        """See ``promote.ports.Registry``; a right file that is there already is kept."""
+        store = self._of(stored)
+        root = Path(folder)
+        total, done = sum(blob.size for blob in stored.files.values()), 0
+        with disk(f"make {printable(folder)}"):
+            root.mkdir(parents=True, exist_ok=True)
+        sweep(root)
+        goals = {}
+        for path, blob in stored.files.items():
+            goal = root / bundle_path(path)
+            with disk(f"make {printable(str(goal.parent))}"):
+                goal.parent.mkdir(parents=True, exist_ok=True)
+                if not goal.parent.resolve().is_relative_to(root.resolve()):
+                    raise IntegrityError(f"{printable(str(goal.parent))} leads out of {printable(folder)}")
+            if not holds(goal, blob):
+                chunks = verified(store.stream(blob), blob, f"{stored.reference}: {path}")
+                write_whole(goal, counted(chunks, _Told(step, done, total)), root)
+            done += blob.size
+            step.update(done, total)
+            goals[path] = str(goal)
+        return goals
+
+    def read(self, stored: Stored, blob: Blob) -> bytes:
+        """See ``promote.ports.Registry``."""
+        if blob.size > _LARGEST_READ:
+            raise IntegrityError(f"{blob.digest} has {blob.size:,} bytes, at most {_LARGEST_READ:,} are read whole")
+        return b"".join(verified(self._of(stored).stream(blob), blob, f"{stored.reference}: {blob.digest}"))
+
+    def _at(self, name: str) -> BlobStore:
+        if name not in self._stores:
+            self._stores[name] = self._locate(model_name(name))
+        return self._stores[name]
+
+    def _of(self, stored: Stored) -> BlobStore:
+        store = self._at(stored.name)
+        if store.repository != stored.repository:
+            raise InputError(
+                f"{stored.reference} does not lie in {store.repository}", hint="--registry names the registry to read"
+            )
+        return store
+
+
+def _names(store: BlobStore, tag: str, manifest: Blob) -> bool:
+    """Whether the tag names this manifest; a version tag that names another is never moved."""
+    try:
+        there = store.manifest(tag)
+    except NotFound:
+        return False
+    if there != manifest.data:
+        raise IntegrityError(
+            f"{store.repository}:{tag} is another bundle already, expected {manifest.digest} or nothing",
+            hint="version tags never move: promote the run again to get the next version",
+        )
+    return True
+
+
+def _publish(store: BlobStore, tag: str, manifest: Blob) -> None:
+    """The manifest by digest, read back; then its tag, read back, since registries let two pushes race for one."""
+    for reference in (manifest.digest, tag):
+        store.put_manifest(reference, manifest)
+        if store.manifest(reference) != manifest.data:
+            raise IntegrityError(
+                f"{store.repository} took {manifest.digest} as {reference} and gives other bytes back",
+                hint="somebody else pushed this version at the same time" if reference == tag else "",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Tells the step how far the bundle is, from how far one file of it is."""
+
+    step: Step
+    before: int
+    total: int
+
+    def __call__(self, done: int) -> None:
+        self.step.update(self.before + done, self.total)

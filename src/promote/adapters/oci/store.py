@@ -1,0 +1,54 @@
+"""What an OCI registry and a layout have in common: one repository's blobs by digest and manifests by digest or tag.
+
+Not here: what a bundle is. ``registry`` builds the ``Registry`` port on this.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from promote.core.stages import Blob
+
+
+class BlobStore(Protocol):
+    """One repository."""
+
+    @property
+    def repository(self) -> str:
+        """As ``Stored.repository`` prints it."""
+
+    def has(self, blob: Blob) -> bool:
+        """Whether a blob of that digest and size is there.
+
+        Raises:
+            IntegrityError: it is there with another size.
+        """
+
+    def write(self, blob: Blob, told: Callable[[int], None]) -> None:
+        """Stores the blob's bytes, hashed on the way; ``told`` hears how many are through, from 0 again on a new try.
+
+        Raises:
+            IntegrityError: the bytes are not what the digest says; nothing is stored.
+            AuthError, Unavailable: as the words say.
+        """
+
+    def stream(self, blob: Blob) -> Iterator[bytes]:
+        """The stored bytes in pieces of at most 1 MiB, **not** verified: pass them through ``files.verified``.
+
+        Raises:
+            NotFound: no such blob.
+        """
+
+    def manifest(self, reference: str) -> bytes:
+        """The manifest of a tag or digest, at most 4 MiB; verified where ``reference`` is a digest.
+
+        Raises:
+            NotFound: nothing there by that name.
+            IntegrityError: other bytes than the digest says, too many, or not an image manifest.
+        """
+
+    def put_manifest(self, reference: str, manifest: Blob) -> None:
+        """Stores a manifest by its digest, or names it by a tag; all its blobs are there already.
+
+        Raises:
+            IntegrityError: the tag came to name another digest meanwhile (where the store can tell).
+        """

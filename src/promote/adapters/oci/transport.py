@@ -1,0 +1,127 @@
+"""One request to a registry: sent, authorised, redirected, tried again, and its failure told in our words.
+
+Threats T35, T40: credentials go to the registry's own origin only, and no message holds a query or a header.
+Not here: what is asked (``http``), and how a 401 is answered (``auth``).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+import urllib3
+
+from promote.adapters.oci.auth import CONNECT_SECONDS, READ_SECONDS, PlainSession, RegistryAuth
+from promote.adapters.oci.failures import broken, refusal
+from promote.adapters.oci.files import CHUNK
+from promote.adapters.oci.origin import Origin, origin_of, refuse_link_local, shown
+from promote.errors import InputError, IntegrityError, Unavailable
+
+_MOST_HOPS = 5
+Body = Callable[[], Any]
+
+
+class Transport:
+    """Speaks to one registry about one repository.
+
+    Args:
+        origin: the registry.
+        env: see ``registry.open_registry``.
+    """
+
+    def __init__(self, origin: Origin, env: Mapping[str, str]) -> None:
+        self.origin = origin
+        self._auth = RegistryAuth(origin, env)
+        self._session = PlainSession(origin.url)
+
+    def send(
+        self, method: str, url: str, expected: frozenset[int], *, headers: Mapping[str, str] | None = None,
+        body: Body | None = None, seconds: float = READ_SECONDS,
+    ) -> requests.Response:  # fmt: skip
+        """One try. The response has one of the ``expected`` states, its body unread; close it.
+
+        Args:
+            method: GET and HEAD follow redirects, others do not.
+            url: absolute, or a path on the registry.
+            expected: HTTP states; others raise.
+            headers: without credentials.
+            body: makes the body anew for each sending.
+            seconds: to wait for the next byte of the answer.
+
+        Raises:
+            Again: it may pass.
+            AuthError, NotFound, InputError, IntegrityError, Unavailable: it will not.
+        """
+        url = urljoin(self.origin.url, url)
+        answer = self._follow(method, url, headers or {}, body, seconds)
+        if answer.status_code == 401 and origin_of(answer.url) == origin_of(self.origin.url):
+            answer.close()
+            self._auth.answer(answer)
+            answer = self._follow(method, url, headers or {}, body, seconds)
+        if answer.status_code in expected:
+            return answer
+        with answer:
+            raise refusal(method, answer)
+
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
+    ) -> requests.Response:
+        for _ in range(_MOST_HOPS + 1):
+            answer = self._once(method, url, headers, body, seconds)
+            if answer.status_code not in (301, 302, 303, 307, 308) or method not in ("GET", "HEAD"):
+                return answer
+            answer.close()
+            url = next_hop(url, answer.headers.get("Location", ""))
+        raise Unavailable(f"{self.origin.host} redirects more than {_MOST_HOPS} times")
+
+    def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
+    ) -> requests.Response:
+        own = origin_of(url) == origin_of(self.origin.url)
+        sent = {**headers, **(self._auth.header if own else {})}
+        try:
+            return self._session.request(
+                method, url, headers=sent, data=body() if body else None, stream=True, allow_redirects=False,
+                timeout=(CONNECT_SECONDS, seconds),
+            )  # fmt: skip
+        except requests.RequestException as error:  # its text may hold a presigned query, so it is not passed on
+            raise broken(error, url) from None
+
+
+def next_hop(url: str, location: str) -> str:
+    """Where a redirect of ``url`` leads.
+
+    Raises:
+        IntegrityError: nowhere, or from https to http, or to a link-local address.
+    """
+    there = urljoin(url, location)
+    try:
+        scheme, _, _ = origin_of(there)
+        refuse_link_local(there)
+    except (ValueError, InputError):
+        raise IntegrityError(f"{shown(url)} redirects to no address of a registry") from None
+    if not location or (url.startswith("https:") and scheme != "https"):
+        raise IntegrityError(
+            f"{shown(url)} redirects to {shown(there)}, which is not encrypted", hint="nothing was sent there"
+        )
+    return there
+
+
+def chunks(answer: requests.Response) -> Any:
+    """The pieces of a response's body.
+
+    Raises:
+        Unavailable: the connection broke.
+    """
+    with answer:
+        while True:
+            try:
+                chunk = answer.raw.read(CHUNK, decode_content=False)
+            except (urllib3.exceptions.HTTPError, OSError):
+                raise Unavailable(
+                    f"the connection to {shown(answer.url)} broke",
+                    hint="run the same command again; finished files are kept",
+                ) from None
+            if not chunk:
+                return
+            yield chunk

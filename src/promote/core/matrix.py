@@ -1,0 +1,315 @@
+"""``compat_matrix.yaml`` as typed look-ups: what the world accepts, each answer with its row.
+
+A look-up answers with a row or ``None``, which means *not known*; nothing is interpolated. Not here: what a row may hold
+(``matrix_rows``, ``target_rows``) and what follows from it (``rules``).
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from promote.core.facts import Fact, HostFacts, Target
+from promote.core.matrix_rows import (
+    DgxSpark,
+    Domain,
+    DriverFloor,
+    DtypeSupport,
+    Exporter,
+    ForwardBranches,
+    ForwardCompat,
+    Gpu,
+    IoType,
+    MemoryEstimate,
+    OnnxRelease,
+    OnnxRuntime,
+    OpsetFloor,
+    Statement,
+    TensorRTBuilds,
+    TensorRTHardware,
+    TensorRTOpset,
+    ToolkitDriver,
+    TritonRelease,
+    numbers,
+)
+from promote.core.names import printable
+from promote.core.target_rows import TargetRow, as_target, new_target, problems, refuse, with_settings
+from promote.errors import InputError, NotFound
+
+_LARGEST = 4 * 1024 * 1024
+_HINT = "docs/reference/matrix.md says what a row may hold"
+# Words in a card's name, as nvidia-smi gives it, that change neither its architecture nor its compute capability.
+_CARD_NOISE = re.compile(r"nvidia|geforce|tesla|generation|gpu|laptop|pcie|nvl|sxm[0-9]?|hbm[0-9]e?|[0-9]+gb")
+
+
+def _unique(*names: str) -> AfterValidator:
+    """Refuses two rows that answer the same question."""
+
+    def check(rows: tuple[Any, ...]) -> tuple[Any, ...]:
+        seen: set[tuple[Any, ...]] = set()
+        for row in rows:
+            key = tuple(getattr(row, name) for name in names)
+            if key in seen:
+                raise ValueError(f"two rows for {', '.join(map(str, key))}")
+            seen.add(key)
+        return rows
+
+    return AfterValidator(check)
+
+
+class Tables(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    collected: str
+    triton_releases: Annotated[tuple[TritonRelease, ...], _unique("release")]
+    cuda_driver_floors: Annotated[tuple[DriverFloor, ...], _unique("cuda_major")]
+    cuda_toolkit_drivers: Annotated[tuple[ToolkitDriver, ...], _unique("cuda")]
+    cuda_forward_compat: ForwardCompat
+    onnx_releases: Annotated[tuple[OnnxRelease, ...], _unique("onnx")]
+    onnxruntime: Annotated[tuple[OnnxRuntime, ...], _unique("version")]
+    onnxruntime_opset_floor: OpsetFloor
+    operator_domains: Annotated[tuple[Domain, ...], _unique("domain")]
+    io_types: Annotated[tuple[IoType, ...], _unique("type", "backend")]
+    triton_checks: Annotated[tuple[Statement, ...], _unique("id")]
+    tensorrt_builds: TensorRTBuilds
+    tensorrt_hardware: tuple[TensorRTHardware, ...]
+    tensorrt_opsets: tuple[TensorRTOpset, ...]
+    tensorrt_plan_rules: Annotated[tuple[Statement, ...], _unique("id")]
+    gpus: Annotated[tuple[Gpu, ...], _unique("name")]
+    dtype_support: tuple[DtypeSupport, ...]
+    dgx_spark: DgxSpark
+    exporters: Annotated[tuple[Exporter, ...], _unique("name")]
+    memory_estimate: MemoryEstimate
+    targets: dict[str, TargetRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The facts of the world.
+
+    Args:
+        tables: the rows.
+        file: the file's name without its folder, as facts and findings cite it.
+        digest: ``sha256:`` of its text, as passports name it.
+    """
+
+    tables: Tables
+    file: str
+    digest: str
+
+    @property
+    def targets(self) -> Mapping[str, TargetRow]:
+        """By name."""
+        return self.tables.targets
+
+    def target(self, name: str) -> Target:
+        """The target of that name, completed by what its release and its GPU's name say.
+
+        Raises:
+            NotFound: no target of that name; the hint lists them.
+        """
+        if name not in self.targets:
+            close = difflib.get_close_matches(name, self.targets, n=1)
+            suggestion = f"did you mean {close[0]}? " if close else ""
+            raise NotFound(
+                f"no target {printable(name, 60)!r}", hint=f"{suggestion}targets: {', '.join(sorted(self.targets))}"
+            )
+        return self.complete(as_target(name, self.targets[name], f"declared in {self.file}"))
+
+    def complete(self, target: Target) -> Target:
+        """``target`` with the facts that its Triton release and its GPU's name imply, where it does not say them itself.
+
+        A local target runs no container, so its release implies nothing. The answer completes to itself.
+        """
+        host = target.host
+        implied: dict[str, Fact[Any] | None] = {}
+        release = self.release(host.triton.value) if host.triton and not target.local else None
+        if release is not None:
+            source = self.cite(release.label)
+            versions = {
+                "onnxruntime": release.onnxruntime,
+                "python": release.python,
+                "cuda": release.cuda.version if release.cuda else None,
+                "tensorrt": release.tensorrt.version if release.tensorrt else None,
+            }
+            implied |= {name: Fact(version, source) for name, version in versions.items() if version}
+        gpu = self.gpu(host.gpu.value) if host.gpu else None
+        if gpu is not None:
+            implied["compute_capability"] = Fact(gpu.compute_capability, self.cite(gpu.label))
+        missing = {name: fact for name, fact in implied.items() if getattr(host, name) is None}
+        return dataclasses.replace(target, host=dataclasses.replace(host, **missing)) if missing else target
+
+    def cite(self, label: str) -> str:
+        """A row of this file, as a fact's source."""
+        return f"{label} of {self.file}"
+
+    def release(self, release: str) -> TritonRelease | None:
+        """The container release ``YY.MM``."""
+        return _find(self.tables.triton_releases, "release", release)
+
+    def onnxruntime(self, version: str) -> tuple[OnnxRuntime, str] | None:
+        """The row of that version, else of the newest patch release of the same minor version; with how to name it."""
+        rows = self.tables.onnxruntime
+        exact = _find(rows, "version", version)
+        if exact is not None:
+            return exact, exact.label
+        same = [row for row in rows if numbers(row.version)[:2] == numbers(version)[:2]]
+        if not same:
+            return None
+        row = max(same, key=lambda row: numbers(row.version))
+        return row, f"{row.label}, for want of one for {printable(version, 40)}"
+
+    def driver_floor(self, cuda: str) -> DriverFloor | None:
+        """The oldest driver for the major version of ``cuda``."""
+        return _find(self.tables.cuda_driver_floors, "cuda_major", (numbers(cuda) or (0,))[0])
+
+    def toolkit_driver(self, cuda: str) -> ToolkitDriver | None:
+        """The driver that comes with that toolkit (three numbers count)."""
+        wanted = numbers(cuda)[:3]
+        return next((row for row in self.tables.cuda_toolkit_drivers if numbers(row.cuda) == wanted), None)
+
+    @property
+    def forward_compat(self) -> ForwardCompat:
+        """The rule of forward compatibility."""
+        return self.tables.cuda_forward_compat
+
+    def forward_branches(self, cuda: str) -> ForwardBranches | None:
+        """The driver branches the compat libraries of ``cuda`` (two numbers count) accept."""
+        wanted = numbers(cuda)[:2]
+        return next((row for row in self.forward_compat.rows if numbers(row.cuda) == wanted), None)
+
+    def gpu(self, name: str) -> Gpu | None:
+        """The GPU of that name, as a person or ``nvidia-smi`` writes it; a ``Ti`` or ``SUPER`` is another card."""
+        wanted = _card(name)
+        return next((g for g in self.tables.gpus if wanted in {_card(known) for known in (g.name, *g.aliases)}), None)
+
+    def dtypes(self, compute_capability: str) -> DtypeSupport | None:
+        """Data types with hardware behind them."""
+        rows = self.tables.dtype_support
+        return next((row for row in rows if compute_capability in row.compute_capabilities), None)
+
+    def domain(self, domain: str) -> Domain | None:
+        """How an operator domain stands."""
+        return _find(self.tables.operator_domains, "domain", domain)
+
+    def io_type(self, dtype: str, backend: str) -> IoType | None:
+        """Since when that backend carries that type; ``None``: in all releases."""
+        return next((row for row in self.tables.io_types if (row.type, row.backend) == (dtype, backend)), None)
+
+    def exporter(self, name: str) -> Exporter:
+        """What the exporter of that name writes.
+
+        Raises:
+            InputError: the file has no such row.
+        """
+        row = _find(self.tables.exporters, "name", name)
+        if row is None:
+            raise InputError(f"{self.file} has no row for the exporter {name}", hint=_HINT)
+        return row
+
+    def triton_check(self, id: str) -> Statement:  # noqa: A002
+        """The check of Triton that a rule cites.
+
+        Raises:
+            InputError: the file has no such row.
+        """
+        return self._statement(self.tables.triton_checks, id)
+
+    def plan_rule(self, id: str) -> Statement:  # noqa: A002
+        """The rule about TensorRT plans that a rule cites.
+
+        Raises:
+            InputError: the file has no such row.
+        """
+        return self._statement(self.tables.tensorrt_plan_rules, id)
+
+    def _statement(self, rows: tuple[Statement, ...], wanted: str) -> Statement:
+        row = _find(rows, "id", wanted)
+        if row is None:
+            raise InputError(f"{self.file} has no row {wanted}, which a rule cites", hint=_HINT)
+        return row
+
+
+def parse(text: str, origin: str) -> Matrix:
+    """The matrix in ``text``.
+
+    Raises:
+        InputError: larger than 4 MiB, no plain YAML, or a row that is wrong; the message names ``origin`` and the first
+            wrong field by its path, and counts the others.
+    """
+    encoded = text.encode()
+    if len(encoded) > _LARGEST:
+        raise InputError(f"{origin} has {len(encoded):,} bytes, the most allowed is {_LARGEST:,}", hint=_HINT)
+    try:
+        tables = Tables.model_validate(_plain_yaml(text))
+    except yaml.YAMLError as error:
+        raise InputError(f"{origin} is no plain YAML: {_one_line(error)}", hint=_HINT) from error
+    except RecursionError as error:
+        raise InputError(f"{origin} is no plain YAML: nested too deeply", hint=_HINT) from error
+    except ValidationError as error:
+        raise refuse(origin, problems(error), _HINT) from error
+    return Matrix(tables, re.split(r"[/\\]", origin)[-1], "sha256:" + hashlib.sha256(encoded).hexdigest())
+
+
+def bare_runtime(matrix: Matrix, text: str) -> Target:
+    """``onnxruntime=1.20.1`` as a target: the runtime alone on a CPU, no Triton around it.
+
+    Raises:
+        InputError: another runtime, or no version.
+    """
+    name, _, version = text.partition("=")
+    if name != "onnxruntime" or not re.fullmatch(r"[0-9]+\.[0-9]+(\.[0-9]+)?", version):
+        raise InputError(
+            f"--runtime {printable(text, 60)!r}: expected onnxruntime=VERSION",
+            hint=f"for instance: --runtime onnxruntime={matrix.tables.onnxruntime[-1].version}",
+        )
+    host = HostFacts(device=Fact("cpu", "--runtime"), onnxruntime=Fact(version, "--runtime"))
+    return Target(name=f"onnxruntime {version}", description="a bare runtime", host=host, review=False, bare=True)
+
+
+def _find(rows: tuple[Any, ...], field: str, wanted: object) -> Any:
+    return next((row for row in rows if getattr(row, field) == wanted), None)
+
+
+def _card(name: str) -> tuple[str, ...]:
+    """The words of a card's name that tell it from another."""
+    return tuple(w for w in re.split(r"[^a-z0-9]+", name.lower()) if w and not _CARD_NOISE.fullmatch(w))
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    return printable(" ".join(str(error).split()), 160)
+
+
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Strict(_Loader):  # type: ignore[misc]
+    """YAML's safe subset without repeated keys (threat T26); anchors and aliases are refused before."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"repeated key {key.value!r}", key.start_mark)
+            seen.add(key.value)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _plain_yaml(text: str) -> Any:
+    for event in yaml.parse(text, _Loader):
+        if getattr(event, "anchor", None) is not None:
+            raise yaml.constructor.ConstructorError(None, None, "anchors and aliases are refused", event.start_mark)
+    return yaml.load(text, _Strict)  # noqa: S506  # a subclass of the safe loader
+
+
+__all__ = ["Matrix", "Tables", "bare_runtime", "new_target", "parse", "with_settings"]

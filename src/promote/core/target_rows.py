@@ -1,0 +1,175 @@
+"""Targets as data: of ``compat_matrix.yaml``, and of ``[targets.NAME]`` in ``promote.toml`` on top of it.
+
+Not here: what follows from a Triton release or a GPU's name (``Matrix.complete``).
+"""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from promote.core.facts import Fact, HostFacts, Target
+from promote.core.matrix_rows import Capability, Count, Release, Version
+from promote.core.names import printable
+from promote.errors import InputError
+
+_ENDPOINT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")
+_TARGET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+# What an image or a card fixes: named anew with a new one, unless it was measured.
+_OF_RELEASE = ("onnxruntime", "tensorrt", "cuda", "python")
+_OF_GPU = ("compute_capability",)
+_HOST = ("device", "arch", "triton", "driver", "gpu", *_OF_RELEASE, *_OF_GPU)
+INSTALLED = "installed"
+
+
+def _endpoint(text: str) -> str:
+    found = _ENDPOINT.fullmatch(text)
+    if text and not (found and 0 < int(found[2]) < 65_536):
+        raise ValueError("expected host:port")
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+
+
+class TargetRow(BaseModel):
+    """What may be said of a target; ``null`` or absent is not known.
+
+    ``onnxruntime: installed`` says that models run here, with the runtime installed on this machine: the target is local
+    and nothing of a container image holds for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str = ""
+    device: Literal["gpu", "cpu"] | None = None
+    arch: Literal["x86_64", "aarch64"] | None = None
+    triton: Release | None = None
+    onnxruntime: Version | Literal["installed"] | None = None
+    tensorrt: Version | None = None
+    cuda: Version | None = None
+    driver: Version | None = None
+    gpu: str | None = None
+    compute_capability: Capability | None = None
+    memory_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    python: Version | None = None
+    http: Endpoint = ""
+    grpc: Endpoint = ""
+    model_repository: str = ""
+    review: bool = True
+    max_batch_size: Count = 8
+    notes: tuple[str, ...] = ()
+
+
+def problems(error: ValidationError) -> list[str]:
+    """One line per fault: the field's path, what is wrong, what was given."""
+    lines = []
+    for fault in error.errors():
+        path = ".".join(str(part) for part in fault["loc"]) or "the file"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{path}: unknown key")
+            continue
+        said = fault["msg"].removeprefix("Value error, ")
+        said = said[0].lower() + said[1:]
+        given = printable(repr(fault["input"]), 60)
+        quote = " (quote it)" if fault["type"] == "string_type" and isinstance(fault["input"], int | float) else ""
+        lines.append(f"{path}: {said}" + ("" if fault["type"] == "missing" else f", got {given}{quote}"))
+    return lines
+
+
+def refuse(origin: str, lines: list[str], hint: str) -> InputError:
+    """The error for faults in data: the first in full, the others counted and named."""
+    more = f" (and {len(lines) - 1} more: {', '.join(line.split(':')[0] for line in lines[1:4])})" if lines[1:] else ""
+    return InputError(f"{origin}: {lines[0]}{more}", hint=hint)
+
+
+def as_target(name: str, row: TargetRow, source: str) -> Target:
+    """The target a row describes; its facts say ``source``."""
+    return _onto(Target(name=name), row, set(TargetRow.model_fields), source)
+
+
+def with_settings(target: Target, overrides: Mapping[str, object], origin: str) -> Target:
+    """``target`` with what ``promote.toml`` says of it instead.
+
+    A new ``triton`` drops what the former release fixed, a new ``gpu`` its compute capability; ``Matrix.complete`` fills
+    them anew. A measured fact stays measured, and remembers the declared one where they differ.
+
+    Args:
+        target: of the matrix.
+        overrides: the table, as TOML gave it.
+        origin: for messages and as the facts' source, ``promote.toml: targets.calypso``.
+
+    Raises:
+        InputError: an unknown key, or a value of the wrong form; the message names it.
+    """
+    row = _settings(overrides, origin)
+    given = set(row.model_fields_set)
+    dropped = set()
+    if "triton" in given:
+        dropped |= set(_OF_RELEASE)
+    if "gpu" in given:
+        dropped |= set(_OF_GPU)
+    kept = {name: None for name in dropped - given if not _measured(target.host, name)}
+    emptied = dataclasses.replace(target, host=dataclasses.replace(target.host, **kept))
+    return _onto(emptied, row, given, f"declared in {origin}")
+
+
+def new_target(name: str, mapping: Mapping[str, object], origin: str) -> Target:
+    """A target that only ``promote.toml`` knows.
+
+    Raises:
+        InputError: the name is not one, an unknown key, a value of the wrong form, or no ``device``.
+    """
+    if not _TARGET_NAME.fullmatch(name):
+        raise InputError(
+            f"{origin}: target name {printable(name, 60)!r} is not allowed: 1 to 64 of a-z 0-9 . _ -, "
+            "beginning and ending with a letter or digit"
+        )
+    row = _settings(mapping, origin)
+    if row.device is None:
+        raise InputError(f'{origin}: device: expected "gpu" or "cpu"', hint="a new target says at least what models run on")
+    return as_target(name, row, f"declared in {origin}")
+
+
+def _settings(mapping: Mapping[str, object], origin: str) -> TargetRow:
+    unknown = [key for key in mapping if key not in TargetRow.model_fields]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], TargetRow.model_fields, n=1)
+        hint = f"did you mean {close[0]}?" if close else "keys: " + ", ".join(TargetRow.model_fields)
+        raise InputError(f"{origin}: {printable(unknown[0], 60)}: unknown key", hint=hint)
+    try:
+        return TargetRow.model_validate(dict(mapping))
+    except ValidationError as error:
+        raise refuse(origin, problems(error), "see docs/reference/matrix.md") from error
+
+
+def _onto(target: Target, row: TargetRow, given: set[str], source: str) -> Target:
+    """``target`` with the ``given`` fields of ``row``."""
+    facts: dict[str, Any] = {name: getattr(row, name) for name in _HOST if name in given}
+    local = target.local
+    if "onnxruntime" in given:
+        local = row.onnxruntime == INSTALLED
+        facts["onnxruntime"] = None if local else row.onnxruntime
+    if "memory_gib" in given:
+        facts["memory_bytes"] = None if row.memory_gib is None else int(row.memory_gib * 2**30)
+    host = {name: _declare(getattr(target.host, name), value, source) for name, value in facts.items()}
+    plain = given & {"description", "http", "grpc", "model_repository", "review", "max_batch_size", "notes"}
+    fields: dict[str, Any] = {name: getattr(row, name) for name in plain}
+    return dataclasses.replace(target, host=dataclasses.replace(target.host, **host), local=local, **fields)
+
+
+def _declare(former: "Fact[Any] | None", value: object, source: str) -> "Fact[Any] | None":
+    if value is None:
+        return former if former is not None and former.measured else None
+    declared = Fact(value, source)
+    if former is None or not former.measured:
+        return declared
+    return dataclasses.replace(former, declared=declared if former.value != value else None)
+
+
+def _measured(host: HostFacts, name: str) -> bool:
+    fact: Fact[Any] | None = getattr(host, name)
+    return fact is not None and fact.measured
