@@ -1,6 +1,6 @@
 """How quickly `promote --help` and `promote check` answer, beside an interpreter that does nothing.
 
-    python benchmarks/start.py
+python benchmarks/start.py
 """
 
 import sys

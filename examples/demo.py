@@ -91,9 +91,7 @@ def _triton() -> LocalTriton:
     carrier = Path(os.environ.get("PROMOTE_TRITON_CARRIER", ROOT / ".cache/triton"))
     loaded = [f"--load-model={path.parent.name}" for path in Path("models").glob("*/config.pbtxt")]
     print(f"starting Triton on 127.0.0.1:{http}", file=sys.stderr)
-    return start(
-        Path("models"), carrier=carrier, work=DEMO / "triton", http_port=http, grpc_port=grpc, options=loaded
-    )
+    return start(Path("models"), carrier=carrier, work=DEMO / "triton", http_port=http, grpc_port=grpc, options=loaded)
 
 
 def _serve() -> int:
@@ -104,7 +102,9 @@ def _serve() -> int:
 
 
 def _version(reference: str) -> int:
-    shown = _promote("review", "show", f"{MODEL}@{reference.partition('@')[2]}", "--target", "local", "--json", quiet=True)
+    shown = _promote(
+        "review", "show", f"{MODEL}@{reference.partition('@')[2]}", "--target", "local", "--json", quiet=True
+    )
     return int(json.loads(shown[-1])["passport"]["version"])
 
 
@@ -128,7 +128,9 @@ def _run(*command: str) -> None:
 
 
 def _show(command: tuple[str, ...]) -> None:
-    words = [Path(w).name if w in (sys.executable, str(BIN / "promote")) else w.replace(str(ROOT) + "/", "") for w in command]
+    words = [
+        Path(w).name if w in (sys.executable, str(BIN / "promote")) else w.replace(str(ROOT) + "/", "") for w in command
+    ]
     print("$ " + " ".join(f"'{w}'" if " " in w else w for w in words), file=sys.stderr, flush=True)
 
 

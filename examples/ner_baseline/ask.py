@@ -55,7 +55,9 @@ def main() -> int:
     own = ask_run(args.run, encoded.ids)
     same = entities(args.sentence, encoded.offsets, own, labels) == answer
     worst = abs(served - own).max()
-    print(f"\n  the trained model itself says {'the same' if same else 'SOMETHING ELSE'}; largest difference of a logit {worst:.2g}")
+    print(
+        f"\n  the trained model itself says {'the same' if same else 'SOMETHING ELSE'}; largest difference of a logit {worst:.2g}"
+    )
     return 0 if same else 1
 
 

@@ -65,7 +65,11 @@ RULES: dict[str, tuple[str, ...]] = {
         "entered the port of {PORT}",
     ),
     "landed": ("landed", "discharged", "delivered", "unloaded", "reported"),
-    "catch": ("{QUANTITY} of {SPECIES}", "{QUANTITY} of frozen {SPECIES}", "{QUANTITY} of {SPECIES} and {QUANTITY} of {SPECIES}"),
+    "catch": (
+        "{QUANTITY} of {SPECIES}",
+        "{QUANTITY} of frozen {SPECIES}",
+        "{QUANTITY} of {SPECIES} and {QUANTITY} of {SPECIES}",
+    ),
     "when": ("on {DATE}", "on {DATE} at <clock>", "at <clock>", "early in the morning", ""),
     "under": ("under the flag of {FLAG}", "under {FLAG} flag", ""),
     "office": ("The coast guard", "Inspectors", "The harbour office", "The fisheries directorate"),
@@ -180,8 +184,12 @@ def _imo(split: Split, rng: random.Random) -> str:
 def _date(rng: random.Random) -> str:
     day = _FIRST_DAY + timedelta(days=rng.randrange(_DAYS))
     month = rng.choice((f"{day:%B}", f"{day:%b}"))
-    return rng.choice((f"{day.day} {month} {day.year}", f"{month} {day.day} , {day.year}", f"{day:%Y-%m-%d}", f"{day:%d/%m/%Y}"))
+    return rng.choice(
+        (f"{day.day} {month} {day.year}", f"{month} {day.day} , {day.year}", f"{day:%Y-%m-%d}", f"{day:%d/%m/%Y}")
+    )
 
 
 def _amount(rng: random.Random) -> str:
-    return rng.choice((str(rng.randint(1, 99)), f"{rng.randint(1, 99)}.{rng.randint(1, 9)}", f"{rng.randint(100, 99_999):,}"))
+    return rng.choice(
+        (str(rng.randint(1, 99)), f"{rng.randint(1, 99)}.{rng.randint(1, 9)}", f"{rng.randint(100, 99_999):,}")
+    )

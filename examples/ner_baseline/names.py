@@ -33,10 +33,14 @@ def _pairs(first: str, second: str) -> tuple[str, ...]:
 
 VESSELS = Names(
     train=(
-        *_compounds("Hav Sol Fjell Storm Grim Bjorn Vest Stål Fisk Ran", "bris kongen borg fangst dronning skjer tind bas"),
+        *_compounds(
+            "Hav Sol Fjell Storm Grim Bjorn Vest Stål Fisk Ran", "bris kongen borg fangst dronning skjer tind bas"
+        ),
         *_pairs("Ocean Atlantic Silver Northern Brave Polar", "Harvester Star Pioneer Venture Queen Spirit"),
         *_pairs("Anna Maria Ingrid Carmen", "Elena Sofia Teresa"),
-        *_list("Gargano, Kestrel, Aurelia, Tempest, Monteiro, Cygnus, Halcyon, Valkyrie, Estrela, Zephyr, Ondina, Caspian"),
+        *_list(
+            "Gargano, Kestrel, Aurelia, Tempest, Monteiro, Cygnus, Halcyon, Valkyrie, Estrela, Zephyr, Ondina, Caspian"
+        ),
     ),
     held_out=(
         *_compounds("Nord Øst Eld Varg Myr", "lys vær hauk ternen"),
@@ -102,7 +106,9 @@ GEAR = Names(
 
 # Masters and owners: names that are no entity, so that a capital letter alone decides nothing.
 PEOPLE = Names(
-    train=_list("Hansen, Olsen, Jonsdottir, Macleod, Buchan, Garcia, Fernandes, Le Goff, Petersen, Visser, Okafor, Tanaka"),
+    train=_list(
+        "Hansen, Olsen, Jonsdottir, Macleod, Buchan, Garcia, Fernandes, Le Goff, Petersen, Visser, Okafor, Tanaka"
+    ),
     held_out=_list("Larsen, Eriksen, Gunnarsson, Sinclair, Moreno, Kowalski, Mensah, Nakamura"),
 )
 

@@ -101,8 +101,12 @@ def _train(args: argparse.Namespace, train: list[Sentence], held_out: list[Sente
         scores = _score(training, held_out, args.batch_size)
         training.history.append({"loss": loss, "entity_f1": scores["all"]})
         rate = training.samples / training.seconds
-        print(f"epoch {epoch + 1}/{args.epochs}  loss {loss:.4f}  entity F1 {scores['all']:.3f} on unseen names  "
-              f"{rate:,.0f} samples/s", file=sys.stderr, flush=True)
+        print(
+            f"epoch {epoch + 1}/{args.epochs}  loss {loss:.4f}  entity F1 {scores['all']:.3f} on unseen names  "
+            f"{rate:,.0f} samples/s",
+            file=sys.stderr,
+            flush=True,
+        )
     return training
 
 
@@ -177,14 +181,19 @@ def _log(args: argparse.Namespace, training: Training, corpus: str) -> str:
             mlflow.log_metrics(metrics, step=step)
         mlflow.log_metrics({f"test_f1_{kind.lower()}": value for kind, value in scores.items() if kind != "all"})
         seconds = training.seconds or 1.0
-        mlflow.log_metrics({
-            "entity_f1": scores["all"],
-            "parameters": sum(p.numel() for p in training.model.parameters()),
-            "train_seconds": training.seconds,
-            "train_samples_per_second": training.samples / seconds,
-            "train_tokens_per_second": training.tokens / seconds,
-        }, step=len(training.history) + 1)
-        mlflow.set_tags({"dataset.digest": corpus, "dataset.kind": "synthetic", "git.commit": git_commit(), **host_facts()})
+        mlflow.log_metrics(
+            {
+                "entity_f1": scores["all"],
+                "parameters": sum(p.numel() for p in training.model.parameters()),
+                "train_seconds": training.seconds,
+                "train_samples_per_second": training.samples / seconds,
+                "train_tokens_per_second": training.tokens / seconds,
+            },
+            step=len(training.history) + 1,
+        )
+        mlflow.set_tags(
+            {"dataset.digest": corpus, "dataset.kind": "synthetic", "git.commit": git_commit(), **host_facts()}
+        )
         mlflow.log_text("".join(f"{label}\n" for label in LABELS), "labels.txt")
         mlflow.transformers.log_model(
             transformers.pipeline("token-classification", model=training.model.eval(), tokenizer=training.tokenizer),

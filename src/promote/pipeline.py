@@ -190,7 +190,9 @@ def _switch(former: Deployed | None, live: Deployed, world: World, started: floa
 
 def _restore(former: Deployed | None, failed: Deployed, world: World, *, new: bool) -> None:
     """Back to what served before; what never served leaves no directory behind."""
-    with world.progress.stage("restore", f"{former.name} version {former.version}" if former else "nothing served before"):
+    with world.progress.stage(
+        "restore", f"{former.name} version {former.version}" if former else "nothing served before"
+    ):
         if former is None:
             world.server.unload(failed.name)
         else:
@@ -241,7 +243,13 @@ def rollback(name: str, target: Target, by: str, world: World, version: int | No
         goal = _before(live, world.store.history(name), version, target)
         world.server.require()
         back = Deployed(
-            name=name, version=goal.version, digest=goal.digest, repository=goal.repository, since=now(), by=by, state="live"
+            name=name,
+            version=goal.version,
+            digest=goal.digest,
+            repository=goal.repository,
+            since=now(),
+            by=by,
+            state="live",
         )
         deployment = _switch(live, back, world, time.monotonic(), new=False)
     _note(deployment, target, world)
@@ -321,4 +329,16 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-__all__ = ["Order", "Prepared", "Refusal", "Release", "Serving", "deploy", "promote_model", "prove", "review_model", "rollback", "status"]
+__all__ = [
+    "Order",
+    "Prepared",
+    "Refusal",
+    "Release",
+    "Serving",
+    "deploy",
+    "promote_model",
+    "prove",
+    "review_model",
+    "rollback",
+    "status",
+]

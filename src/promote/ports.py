@@ -15,7 +15,18 @@ from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
 from promote.core.review import Review
 from promote.core.serving import Template
-from promote.core.stages import Blob, Bundle, Candidate, Deployed, Export, ExportPlan, Promotion, Release, RunRef, Stored
+from promote.core.stages import (
+    Blob,
+    Bundle,
+    Candidate,
+    Deployed,
+    Export,
+    ExportPlan,
+    Promotion,
+    Release,
+    RunRef,
+    Stored,
+)
 from promote.core.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -137,8 +137,10 @@ class Wiring:
         from promote.adapters.triton_server import TritonServer
 
         if not target.http or not target.grpc:
-            raise InputError(f"target {target.name} has no http and grpc endpoint",
-                             hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"')
+            raise InputError(
+                f"target {target.name} has no http and grpc endpoint",
+                hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"',
+            )
         return TritonServer(target.http, target.grpc)
 
     @contextmanager
@@ -213,7 +215,11 @@ class LazyWorld:
 
 
 def open_wiring(
-    config: str | None, progress: Progress, *, registry: str = "", allow_pickle: bool = False,
+    config: str | None,
+    progress: Progress,
+    *,
+    registry: str = "",
+    allow_pickle: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Wiring:
     """The wiring of one command line."""

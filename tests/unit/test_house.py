@@ -13,7 +13,19 @@ from promote.cli.main import VERBS, promote
 from promote.cli.render import CODES
 
 SOURCE = Path(__file__).resolve().parents[2] / "src/promote"
-HEAVY = ("mlflow", "torch", "transformers", "onnxruntime", "tritonclient", "boto3", "oras", "rich", "onnx", "numpy", "pydantic")
+HEAVY = (
+    "mlflow",
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "tritonclient",
+    "boto3",
+    "oras",
+    "rich",
+    "onnx",
+    "numpy",
+    "pydantic",
+)
 
 
 def built_in(name):
@@ -44,8 +56,11 @@ def test_what_must_never_be_written_is_not(pattern):
 
 def _prose(line, pattern):
     """A word in a sentence, a name that merely holds it, or `module.eval()` of torch."""
-    return pattern in ("pickle", "eval(") and f"import {pattern}" not in line and f"{pattern}.load" not in line and (
-        pattern == "pickle" or ".eval()" in line or "literal_eval" in line
+    return (
+        pattern in ("pickle", "eval(")
+        and f"import {pattern}" not in line
+        and f"{pattern}.load" not in line
+        and (pattern == "pickle" or ".eval()" in line or "literal_eval" in line)
     )
 
 
@@ -63,8 +78,16 @@ def test_check_imports_neither_mlflow_nor_torch(tmp_path):
     from onnx import TensorProto, helper, save
 
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 2])
-    model = helper.make_model(helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [
-        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 2])]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Relu", ["x"], ["y"])],
+            "g",
+            [x],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 2])],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
     save(model, tmp_path / "m.onnx")
     heavy = {"mlflow", "torch", "transformers", "onnxruntime", "tritonclient", "boto3"}
     assert imported_by("check", str(tmp_path / "m.onnx"), "--runtime", "onnxruntime=1.24.4") & heavy == set()

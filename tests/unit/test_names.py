@@ -15,7 +15,25 @@ def test_allowed_names_come_back(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a/b", "..", "a..b", "Ner", "x" * 65, "x" * 300, "-a", "a-", ".a", "a b", "a\n", "a\x00", "né", "ner:v1", "$(id)", "-rf"],
+    [
+        "",
+        "a/b",
+        "..",
+        "a..b",
+        "Ner",
+        "x" * 65,
+        "x" * 300,
+        "-a",
+        "a-",
+        ".a",
+        "a b",
+        "a\n",
+        "a\x00",
+        "né",
+        "ner:v1",
+        "$(id)",
+        "-rf",
+    ],
 )
 def test_other_names_are_refused_in_one_clear_line(name):
     with pytest.raises(InputError) as refused:
@@ -58,7 +76,23 @@ def test_plain_paths_come_back(path):
 
 @pytest.mark.parametrize(
     "path",
-    ["../x", "/x", "a/../../x", "..\\x", "C:x", "a//b", "./a", "a/.", "a\x00b", "a\nb", "", "~/x", "a/", "e\u0301", "x\u202eonnx"],
+    [
+        "../x",
+        "/x",
+        "a/../../x",
+        "..\\x",
+        "C:x",
+        "a//b",
+        "./a",
+        "a/.",
+        "a\x00b",
+        "a\nb",
+        "",
+        "~/x",
+        "a/",
+        "e\u0301",
+        "x\u202eonnx",
+    ],
 )
 def test_paths_that_leave_or_deceive_are_refused(path):
     with pytest.raises(IntegrityError):

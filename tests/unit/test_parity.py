@@ -24,7 +24,9 @@ def test_equal_outputs_are_proven_with_their_figures():
 def test_a_difference_beyond_the_tolerance_names_the_output_and_the_amount():
     proof = compare(cases([1.0, 2.0]), cases([1.0, 2.5]), TOLERANCE)
     assert isinstance(proof, ParityFailed)
-    assert proof.reasons == ("typical: output 'logits' differs in 1 of 2 values, by up to 0.5 (tolerance 0.001 + 0.01 x value)",)
+    assert proof.reasons == (
+        "typical: output 'logits' differs in 1 of 2 values, by up to 0.5 (tolerance 0.001 + 0.01 x value)",
+    )
 
 
 @pytest.mark.parametrize(

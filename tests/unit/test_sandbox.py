@@ -42,7 +42,8 @@ def test_a_result_comes_back_and_words_are_passed_on(script):
 
 
 @pytest.mark.parametrize(
-    ("kind", "error"), [("export", ExportError), ("input", InputError), ("unavailable", Unavailable), ("?", ExportError)]
+    ("kind", "error"),
+    [("export", ExportError), ("input", InputError), ("unavailable", Unavailable), ("?", ExportError)],
 )
 def test_a_refusal_becomes_its_error(script, kind, error):
     with pytest.raises(error, match="no such thing"):
@@ -51,7 +52,9 @@ def test_a_refusal_becomes_its_error(script, kind, error):
 
 def test_a_crash_names_the_signal_and_the_last_line(script):
     with pytest.raises(ExportError, match="crashed \\(SIGSEGV\\): about to fall"):
-        script("import os, signal, sys; print('about to fall', file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
+        script(
+            "import os, signal, sys; print('about to fall', file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGSEGV)"
+        )
 
 
 def test_a_child_that_ends_without_a_result_has_failed(script):
@@ -83,7 +86,9 @@ def _state(pid):
 
 def test_a_child_that_eats_memory_is_stopped(script):
     with pytest.raises(ExportError, match=r"used 0\.\d GiB, more than 0\.2"):
-        script("import time; hog = bytearray(500_000_000); time.sleep(60)", Limits(seconds=30, memory_bytes=200 * 2**20))
+        script(
+            "import time; hog = bytearray(500_000_000); time.sleep(60)", Limits(seconds=30, memory_bytes=200 * 2**20)
+        )
 
 
 def test_no_credential_reaches_the_child(script, monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ from promote.core.parity import DEFAULT_TOLERANCES, Tolerance
 from promote.errors import InputError
 
 FILE_NAME = "promote.toml"
-EXAMPLE = '''\
+EXAMPLE = """\
 # Settings of promote. Everything is optional; what is shown is the default unless it says "for instance".
 # No credentials here: they come from the environment, the docker config or the AWS chain.
 # Each key can also be set in the environment, for instance PROMOTE_REGISTRY__URL.
@@ -55,7 +55,7 @@ seconds = 3600                                # wall clock of one child process
 # gpu = "RTX 6000 Ada"
 # driver = "580.95.05"
 # memory_gib = 48
-'''
+"""
 
 
 class _Section(BaseModel):
@@ -148,7 +148,9 @@ def load_settings(config: str | None, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path or 'settings'}: {where}: {first['msg']}", hint="promote init shows every key") from error
+        raise InputError(
+            f"{path or 'settings'}: {where}: {first['msg']}", hint="promote init shows every key"
+        ) from error
 
 
 def _find(named: str | None) -> Path | None:

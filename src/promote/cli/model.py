@@ -22,8 +22,17 @@ from promote.core.stages import Bundle, Promotion
 @options.quiet
 @click.pass_obj
 def command(
-    config: str | None, run_id: str, target_name: str, name: str, model_name: str, opset: int | None, registry: str,
-    allow_pickle: bool, dry_run: bool, as_json: bool, quiet: bool,
+    config: str | None,
+    run_id: str,
+    target_name: str,
+    name: str,
+    model_name: str,
+    opset: int | None,
+    registry: str,
+    allow_pickle: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Take the model of MLflow run RUN_ID to a release for a target.
 
@@ -61,11 +70,15 @@ def _promoted(promotion: Promotion, as_json: bool) -> int:
     say()
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
-    print_facts(f"{bundle.name} v{bundle.version}", _facts(bundle) | {"look at": promotion.ui, "report": promotion.report})
+    print_facts(
+        f"{bundle.name} v{bundle.version}", _facts(bundle) | {"look at": promotion.ui, "report": promotion.report}
+    )
     say()
     deploy = f"promote deploy {bundle.name}:v{bundle.version} --target {bundle.target.name}"
     if promotion.review == "pending":
-        say(f"next: promote review approve {bundle.name}:v{bundle.version} --target {bundle.target.name} --reason '...'")
+        say(
+            f"next: promote review approve {bundle.name}:v{bundle.version} --target {bundle.target.name} --reason '...'"
+        )
         say(f"then: {deploy}")
     else:
         say(f"next: {deploy}")
@@ -76,7 +89,9 @@ def _promoted(promotion: Promotion, as_json: bool) -> int:
 def _prepared(bundle: Bundle, as_json: bool) -> int:
     files = {path: blob.size for path, blob in bundle.files.items()}
     if as_json:
-        print_json("model", 0, dry_run=True, name=bundle.name, version=bundle.version, verdict=bundle.verdict.word, files=files)
+        print_json(
+            "model", 0, dry_run=True, name=bundle.name, version=bundle.version, verdict=bundle.verdict.word, files=files
+        )
         return 0
     say()
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
@@ -90,7 +105,9 @@ def _prepared(bundle: Bundle, as_json: bool) -> int:
 def _facts(bundle: Bundle) -> dict[str, str]:
     proven = bundle.verdict.subject
     candidate = proven.export.candidate
-    metrics = {k: f"{v:.4g}" for k, v in sorted(candidate.run.metrics.items()) if "f1" in k or "accuracy" in k or "loss" in k}
+    metrics = {
+        k: f"{v:.4g}" for k, v in sorted(candidate.run.metrics.items()) if "f1" in k or "accuracy" in k or "loss" in k
+    }
     return {
         "run": f"{candidate.run.run_id} ({candidate.run.experiment})",
         "metrics": ", ".join(f"{k} {v}" for k, v in list(metrics.items())[:6]) or "none logged",
@@ -108,7 +125,13 @@ def _refused(outcome: "object", as_json: bool) -> int:
     if isinstance(outcome, ParityFailed):
         code = CODES[outcome.word]
         if as_json:
-            print_json("model", code, verdict=outcome.word, reasons=list(outcome.reasons), differences=plain(outcome.differences))
+            print_json(
+                "model",
+                code,
+                verdict=outcome.word,
+                reasons=list(outcome.reasons),
+                differences=plain(outcome.differences),
+            )
         else:
             print_parity_failed(outcome)
         return code

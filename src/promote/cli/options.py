@@ -10,7 +10,9 @@ from promote.errors import InputError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-target: Decorator = click.option("--target", "target_name", metavar="NAME", required=True, help="As in `promote targets`.")
+target: Decorator = click.option(
+    "--target", "target_name", metavar="NAME", required=True, help="As in `promote targets`."
+)
 registry: Decorator = click.option(
     "--registry", metavar="URL", default="", help="Registry or layout, e.g. ghcr.io/acme/models or oci:/srv/bundles."
 )

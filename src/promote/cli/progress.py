@@ -58,7 +58,12 @@ class Live:
         from rich.markup import escape
         from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[words]}"))
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[words]}"),
+        )
         bytes_columns = (DownloadColumn(binary_units=True), TransferSpeedColumn())
         started = time.monotonic()
         with Progress(*columns, console=self._console, transient=True) as bars:

@@ -64,7 +64,11 @@ def print_findings(findings: "Sequence[Finding]", *, err: bool = True) -> None:
         pad = " " * (width + 6)
         row = f"{finding.row}; {finding.source}" if finding.row and finding.source else finding.row or finding.source
         confidence = "" if finding.confidence == "high" else f", confidence {finding.confidence}"
-        for label, text in (("needs", finding.needs), ("by", f"{row}{confidence}" if row else ""), ("do", finding.remedy)):
+        for label, text in (
+            ("needs", finding.needs),
+            ("by", f"{row}{confidence}" if row else ""),
+            ("do", finding.remedy),
+        ):
             if text:
                 click.echo(f"{pad}{click.style(label, dim=True)} {printable(text, 400)}", err=err)
 
@@ -83,14 +87,20 @@ def print_parity_failed(failed: "ParityFailed") -> None:
     say(click.style("parity failed", fg="red", bold=True) + ": the export does not answer as the source model does")
     for reason in failed.reasons:
         say(f"  {click.style('✗', fg='red')} {printable(reason, 400)}")
-    say("\n" + click.style("hint: ", fg="cyan") + "tolerances are set under [parity.*] in promote.toml; a reviewer sees them")
+    say(
+        "\n"
+        + click.style("hint: ", fg="cyan")
+        + "tolerances are set under [parity.*] in promote.toml; a reviewer sees them"
+    )
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table on stdout: columns padded, two blanks between; readable without colour and by ``awk``."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(h), *(len(row[i]) for row in cells)) if cells else len(h) for i, h in enumerate(headers)]
-    click.echo(click.style("  ".join(h.upper().ljust(w) for h, w in zip(headers, widths, strict=True)).rstrip(), bold=True))
+    click.echo(
+        click.style("  ".join(h.upper().ljust(w) for h, w in zip(headers, widths, strict=True)).rstrip(), bold=True)
+    )
     for row in cells:
         click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 

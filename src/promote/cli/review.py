@@ -36,7 +36,15 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
         passport = json.loads(world.registry.read(stored, blob))
     state = decided.state if target.review else "not required"
     if as_json:
-        print_json("review", 0, reference=stored.reference, state=state, by=decided.by, reason=decided.reason, passport=passport)
+        print_json(
+            "review",
+            0,
+            reference=stored.reference,
+            state=state,
+            by=decided.by,
+            reason=decided.reason,
+            passport=passport,
+        )
         return 0
     lineage = passport["lineage"]
     worst = max(passport["parity"]["differences"], key=lambda d: d["max_absolute"])
@@ -48,14 +56,20 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
             "parity": f"largest difference {worst['max_absolute']:.2g} in {worst['output']} ({worst['case']})",
             "run": f"{lineage['run_id']} ({lineage['experiment']})",
             "metrics": ", ".join(f"{k} {v:.4g}" for k, v in lineage["metrics"].items()) or "none logged",
-            **({"decided": f"by {decided.by or 'unknown'}: {decided.reason or '-'}"} if decided.by or decided.reason else {}),
+            **(
+                {"decided": f"by {decided.by or 'unknown'}: {decided.reason or '-'}"}
+                if decided.by or decided.reason
+                else {}
+            ),
         },
     )
     click.echo(stored.reference)
     return 0
 
 
-def _decide(state: str, config: str | None, reference: str, target_name: str, registry: str, reason: str, as_json: bool) -> int:
+def _decide(
+    state: str, config: str | None, reference: str, target_name: str, registry: str, reason: str, as_json: bool
+) -> int:
     from promote.adapters.settings import current_user
     from promote.pipeline import review_model
     from promote.wiring import open_wiring
@@ -67,7 +81,9 @@ def _decide(state: str, config: str | None, reference: str, target_name: str, re
         decision = Review(state=state, by=current_user(), reason=reason)
         stored, review = review_model(name, version, target, decision, world)
     if as_json:
-        print_json("review", 0, reference=stored.reference, target=target_name, state=state, by=review.by, reason=reason)
+        print_json(
+            "review", 0, reference=stored.reference, target=target_name, state=state, by=review.by, reason=reason
+        )
         return 0
     say(f"{name} v{stored.version} is {state} for {target_name} by {review.by}: {reason}")
     if state == APPROVED:

@@ -24,7 +24,9 @@ def command(config: str | None, as_json: bool) -> None:
     rows = []
     for target in targets:
         host = {f.name: getattr(target.host, f.name) for f in dataclasses.fields(target.host)}
-        shown = [str(host[k].value) if host[k] else "?" for k in ("device", "arch", "triton", "onnxruntime", "gpu", "driver")]
+        shown = [
+            str(host[k].value) if host[k] else "?" for k in ("device", "arch", "triton", "onnxruntime", "gpu", "driver")
+        ]
         rows.append([target.name, *shown, target.http or "?", "required" if target.review else "no"])
     print_table(["target", "device", "arch", "triton", "onnxruntime", "gpu", "driver", "http", "review"], rows)
     notes = [f"{target.name}: {note}" for target in targets for note in target.notes]

@@ -32,7 +32,9 @@ def content(data: bytes) -> Blob:
     return Blob(sha256(data), len(data), data=data)
 
 
-def lay_out(verdict: Compatible[Proven], target: Target, template: Template, name: str, version: int, matrix: str) -> Bundle:
+def lay_out(
+    verdict: Compatible[Proven], target: Target, template: Template, name: str, version: int, matrix: str
+) -> Bundle:
     """The bundle of one version.
 
     Args:

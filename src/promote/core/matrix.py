@@ -39,10 +39,11 @@ from promote.core.matrix_rows import (
     numbers,
 )
 from promote.core.names import printable
-from promote.core.target_rows import TargetRow, as_target, new_target, problems, refuse, with_settings
+from promote.core.target_rows import TargetName, TargetRow, as_target, new_target, problems, refuse, with_settings
 from promote.errors import InputError, NotFound
 
 _LARGEST = 4 * 1024 * 1024
+_DEEPEST = 20
 _HINT = "docs/reference/matrix.md says what a row may hold"
 # Words in a card's name, as nvidia-smi gives it, that change neither its architecture nor its compute capability.
 _CARD_NOISE = re.compile(r"nvidia|geforce|tesla|generation|gpu|laptop|pcie|nvl|sxm[0-9]?|hbm[0-9]e?|[0-9]+gb")
@@ -89,7 +90,7 @@ class Tables(BaseModel):
     dgx_spark: DgxSpark
     exporters: Annotated[tuple[Exporter, ...], _unique("name")]
     memory_estimate: MemoryEstimate
-    targets: dict[str, TargetRow]
+    targets: dict[TargetName, TargetRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +254,6 @@ def parse(text: str, origin: str) -> Matrix:
         tables = Tables.model_validate(_plain_yaml(text))
     except yaml.YAMLError as error:
         raise InputError(f"{origin} is no plain YAML: {_one_line(error)}", hint=_HINT) from error
-    except RecursionError as error:
-        raise InputError(f"{origin} is no plain YAML: nested too deeply", hint=_HINT) from error
     except ValidationError as error:
         raise refuse(origin, problems(error), _HINT) from error
     return Matrix(tables, re.split(r"[/\\]", origin)[-1], "sha256:" + hashlib.sha256(encoded).hexdigest())
@@ -298,15 +297,20 @@ class _Strict(_Loader):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"repeated key {key.value!r}", key.start_mark)
+            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
+                fault = f"repeated key {key.value!r}" if isinstance(key, yaml.ScalarNode) else "a key that is no text"
+                raise yaml.constructor.ConstructorError(None, None, fault, key.start_mark)
             seen.add(key.value)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
 
 
 def _plain_yaml(text: str) -> Any:
+    depth = 0
     for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:  # the C loader composes by recursion, on a stack that Python does not guard
+            raise yaml.constructor.ConstructorError(None, None, "nested too deeply", event.start_mark)
         if getattr(event, "anchor", None) is not None:
             raise yaml.constructor.ConstructorError(None, None, "anchors and aliases are refused", event.start_mark)
     return yaml.load(text, _Strict)  # noqa: S506  # a subclass of the safe loader

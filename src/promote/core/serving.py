@@ -142,9 +142,12 @@ def _add_tensors(field: Any, tensors: tuple[TensorSpec, ...], batched: bool) -> 
                 hint="convert it inside the model to one of: " + ", ".join(sorted(TRITON_OF_ONNX)),
             )
         entry = field.add(name=tensor.name)
-        entry.data_type = type(entry).DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_name[
-            TRITON_OF_ONNX[tensor.dtype]
-        ].number
+        entry.data_type = (
+            type(entry)
+            .DESCRIPTOR.fields_by_name["data_type"]
+            .enum_type.values_by_name[TRITON_OF_ONNX[tensor.dtype]]
+            .number
+        )
         dims = tensor.dims[1:] if batched else tensor.dims
         if dims:
             entry.dims.extend(dims)

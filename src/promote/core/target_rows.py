@@ -17,7 +17,7 @@ from promote.core.names import printable
 from promote.errors import InputError
 
 _ENDPOINT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")
-_TARGET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_TARGET_NAME = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
 # What an image or a card fixes: named anew with a new one, unless it was measured.
 _OF_RELEASE = ("onnxruntime", "tensorrt", "cuda", "python")
 _OF_GPU = ("compute_capability",)
@@ -33,6 +33,7 @@ def _endpoint(text: str) -> str:
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
+TargetName = Annotated[str, Field(pattern=_TARGET_NAME)]
 
 
 class TargetRow(BaseModel):
@@ -123,14 +124,16 @@ def new_target(name: str, mapping: Mapping[str, object], origin: str) -> Target:
     Raises:
         InputError: the name is not one, an unknown key, a value of the wrong form, or no ``device``.
     """
-    if not _TARGET_NAME.fullmatch(name):
+    if not re.fullmatch(_TARGET_NAME, name):
         raise InputError(
             f"{origin}: target name {printable(name, 60)!r} is not allowed: 1 to 64 of a-z 0-9 . _ -, "
             "beginning and ending with a letter or digit"
         )
     row = _settings(mapping, origin)
     if row.device is None:
-        raise InputError(f'{origin}: device: expected "gpu" or "cpu"', hint="a new target says at least what models run on")
+        raise InputError(
+            f'{origin}: device: expected "gpu" or "cpu"', hint="a new target says at least what models run on"
+        )
     return as_target(name, row, f"declared in {origin}")
 
 

@@ -31,7 +31,11 @@ def main(job_file: str) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
             raise
         where = error.filename or Path.cwd()
-        result = {"error": "unavailable", "message": f"cannot write {where}: {error.strerror}", "hint": "free some disk"}
+        result = {
+            "error": "unavailable",
+            "message": f"cannot write {where}: {error.strerror}",
+            "hint": "free some disk",
+        }
     Path(f"{job['do']}.result.json").write_text(json.dumps(result))
     return 0
 

@@ -122,7 +122,11 @@ class TorchExporter:
         small = [case for case, pair in exported.items() if _size(*pair) <= _LARGEST_GOLDEN]
         golden = work / "golden.safetensors"
         golden.write_bytes(join({case: exported[case] for case in small}))
-        files = {p.relative_to(work / "out").as_posix(): digest_file(p) for p in sorted((work / "out").rglob("*")) if p.is_file()}
+        files = {
+            p.relative_to(work / "out").as_posix(): digest_file(p)
+            for p in sorted((work / "out").rglob("*"))
+            if p.is_file()
+        }
         export = Export(
             candidate=candidate,
             plan=plan,

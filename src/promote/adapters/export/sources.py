@@ -70,7 +70,9 @@ def _transformers(job: Mapping[str, Any]) -> Source:
     if cls is None:
         raise Refusal("export", f"the model's class {names} is not in transformers {transformers.__version__}")
     try:
-        module = cls.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype="auto", config=config).eval()
+        module = cls.from_pretrained(
+            path, local_files_only=True, use_safetensors=True, dtype="auto", config=config
+        ).eval()
     except (OSError, ValueError, RuntimeError) as error:
         raise Refusal("export", f"cannot load {names[0]}: {str(error).splitlines()[0]}") from error
     tokenizer_path = job.get("tokenizer") or path
@@ -78,20 +80,26 @@ def _transformers(job: Mapping[str, Any]) -> Source:
     accepted = inspect.signature(module.forward).parameters
     inputs = [n for n in (tokenizer.model_input_names if tokenizer else _TEXT_INPUTS[:2]) if n in accepted]
     if "input_ids" not in inputs:
-        raise Refusal("export", f"{names[0]} takes no input_ids: only text models are exported from transformers",
-                      "log the model as ONNX or as an exported program instead")
+        raise Refusal(
+            "export",
+            f"{names[0]} takes no input_ids: only text models are exported from transformers",
+            "log the model as ONNX or as an exported program instead",
+        )
     longest = min(getattr(config, "max_position_embeddings", _LONGEST_SEQUENCE) or _LONGEST_SEQUENCE, _LONGEST_SEQUENCE)
     labels = _labels(config) if names[0].endswith("Classification") else ()
     biggest = job["max_batch_size"]
     return Source(
         module=module,
-        specs=tuple(InputSpec(n, "int64", ("batch", "sequence"), config.vocab_size if n == "input_ids" else 2) for n in inputs),
+        specs=tuple(
+            InputSpec(n, "int64", ("batch", "sequence"), config.vocab_size if n == "input_ids" else 2) for n in inputs
+        ),
         axes={
             "batch": Axis(1, min(TYPICAL_BATCH, biggest), biggest),
             "sequence": Axis(1, min(TYPICAL_LENGTH, longest), longest),
         },
         example=_tokenized(job, tokenizer, inputs),
-        extras=_text_files(Path(tokenizer_path)) | ({"labels.txt": "".join(f"{n}\n" for n in labels).encode()} if labels else {}),
+        extras=_text_files(Path(tokenizer_path))
+        | ({"labels.txt": "".join(f"{n}\n" for n in labels).encode()} if labels else {}),
         labels=labels,
         tools={"transformers": transformers.__version__},
     )
@@ -141,7 +149,14 @@ def _texts(path: str | None) -> list[str]:
 
 def _text_files(folder: Path) -> dict[str, bytes]:
     """The tokenizer's files, for the client that will call the model."""
-    names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "merges.txt", "vocab.json")
+    names = (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "vocab.txt",
+        "merges.txt",
+        "vocab.json",
+    )
     return {f"tokenizer/{n}": (folder / n).read_bytes() for n in names if (folder / n).is_file()}
 
 
@@ -190,8 +205,11 @@ def _from_example(module: Any, job: Mapping[str, Any]) -> Source:
     import numpy as np
 
     if not job.get("example"):
-        raise Refusal("export", "a pickled module states no inputs, and the run logged no input example",
-                      "log the model with input_example=..., or as an exported program")
+        raise Refusal(
+            "export",
+            "a pickled module states no inputs, and the run logged no input example",
+            "log the model with input_example=..., or as an exported program",
+        )
     array = np.asarray(json.loads(Path(job["example"]).read_text()), dtype="float32")
     if array.ndim < 2 or array.size == 0:
         raise Refusal("export", f"the input example has shape {array.shape}: expected a batch of numbers")

@@ -63,7 +63,9 @@ def _finite(module: Any) -> None:
 
     for name, parameter in module.state_dict().items():
         if parameter.is_floating_point() and not torch.isfinite(parameter).all():
-            raise Refusal("export", f"weight {name!r} holds NaN or infinity", "train again, or pick an earlier checkpoint")
+            raise Refusal(
+                "export", f"weight {name!r} holds NaN or infinity", "train again, or pick an earlier checkpoint"
+            )
 
 
 def _to_onnx(source: Source, inputs: "Mapping[str, np.ndarray]", outputs: list[str], opset: int) -> Any:
@@ -71,9 +73,7 @@ def _to_onnx(source: Source, inputs: "Mapping[str, np.ndarray]", outputs: list[s
     import torch
 
     print(f"exporting to ONNX opset {opset}", flush=True)
-    shapes = {
-        spec.name: {i: dim for i, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in source.specs
-    }
+    shapes = {spec.name: {i: dim for i, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in source.specs}
     arguments = {name: torch.from_numpy(array) for name, array in inputs.items()}
     try:
         program = torch.onnx.export(

@@ -97,7 +97,9 @@ def refusal(method: str, answer: requests.Response) -> Exception:
     state, code = answer.status_code, _code(answer)
     message = f"{shown(answer.url)} answers {state}{f' {code}' if code else ''} to {method}"
     if state in _AGAIN:
-        return Again(Unavailable(message, hint="try again later; what was sent is kept"), _retry_after(answer))
+        after = _retry_after(answer)
+        when = f"in {after:.0f} s" if after else "later"
+        return Again(Unavailable(message, hint=f"try again {when}; what was sent is kept"), after)
     if state == 401:
         return AuthError(message, hint=LOGIN_HINT)
     if state == 403:

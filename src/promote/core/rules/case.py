@@ -1,0 +1,203 @@
+"""What a rule is: a case goes in, findings come out; and the words for saying them.
+
+A rule is a function with a docstring (why it holds) under the decorator ``rule``, which gives it an id, a title and a
+source, for ``--explain``. It answers ``None`` where it does not apply, and ``unknown`` where a fact it needs is missing:
+so more facts never turn one decision into another. Not here: the rules.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from promote.core.facts import Fact, ModelFacts, Target
+from promote.core.matrix import Matrix
+from promote.core.matrix_rows import Row
+from promote.core.verdict import Finding, Outcome
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+Answer = Finding | tuple[Finding, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What rules judge.
+
+    Args:
+        model: of the file, or of what shall become one.
+        target: completed by ``Matrix.complete``.
+        matrix: what the world accepts.
+        config: the ``ModelConfig`` that shall serve the model; ``None``: rules about it do not apply.
+        version: its version directory; 0 where there is none yet.
+        name: its directory; empty where there is none yet.
+    """
+
+    model: ModelFacts
+    target: Target
+    matrix: Matrix
+    config: "ModelConfig | None" = None
+    version: int = 0
+    name: str = ""
+
+    @property
+    def format(self) -> str:
+        """``onnx``, ``tensorrt``..., or empty where it is not known."""
+        return self.model.format.value if self.model.format else ""
+
+    @property
+    def device(self) -> str:
+        """``gpu``, ``cpu``, or empty where it is not known."""
+        return self.target.host.device.value if self.target.host.device else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, callable on a case.
+
+    Args:
+        id: as findings name it.
+        title: what holds when it passes.
+        why: what goes wrong otherwise.
+        source: who says so.
+        remedy: what to do when it does not pass, where a finding does not say better.
+        applies: to which cases.
+        judge: the function.
+    """
+
+    id: str
+    title: str
+    why: str
+    source: str
+    remedy: str
+    applies: Callable[[Case], bool]
+    judge: Callable[[Case], Answer]
+
+    def __call__(self, case: Case) -> tuple[Finding, ...]:
+        """Its findings, with its id, and its remedy where there is something to do; none where it does not apply."""
+        answer = self.judge(case) if self.applies(case) else None
+        findings = answer if isinstance(answer, tuple) else (answer,) if answer else ()
+        return tuple(self._sign(finding) for finding in findings)
+
+    def _sign(self, finding: Finding) -> Finding:
+        idle = finding.outcome is Outcome.OK or finding.remedy
+        return replace(finding, rule=self.id, remedy=finding.remedy if idle else self.remedy)
+
+
+def rule(
+    id: str,  # noqa: A002
+    *,
+    title: str,
+    source: str,
+    applies: Callable[[Case], bool],
+    remedy: str = "",
+) -> Callable[[Callable[[Case], Answer]], Rule]:
+    """Makes a function a rule; its docstring is the why."""
+
+    def make(judge: Callable[[Case], Answer]) -> Rule:
+        return Rule(id, title, inspect.getdoc(judge) or "", source, remedy, applies, judge)
+
+    return make
+
+
+def always(case: Case) -> bool:
+    """Of every case."""
+    return True
+
+
+def on_server(case: Case) -> bool:
+    """There is a Triton."""
+    return not case.target.bare
+
+
+def on_gpu(case: Case) -> bool:
+    """Models run on a GPU, or it is not known that they do not."""
+    return on_server(case) and case.device != "cpu"
+
+
+def of_onnx(case: Case) -> bool:
+    """The model is ONNX, or may be."""
+    return case.format in ("", "onnx")
+
+
+def of_plan(case: Case) -> bool:
+    """The model is a TensorRT plan."""
+    return case.format == "tensorrt"
+
+
+def finding(
+    outcome: Outcome,
+    has: str,
+    fact: Fact[Any] | None = None,
+    *,
+    needs: str = "",
+    row: Row | None = None,
+    label: str = "",
+    remedy: str = "",
+) -> Finding:
+    """A finding without its rule's id, which the rule adds.
+
+    Args:
+        outcome: see ``Outcome``.
+        has: what was found.
+        fact: where that was read.
+        needs: what the target asks.
+        row: the matrix row that says so.
+        label: how to name the row, where not by itself.
+        remedy: what to do.
+    """
+    return Finding(
+        rule="",
+        outcome=outcome,
+        has=has,
+        has_source=fact.source if fact else "",
+        needs=needs,
+        row=label or (row.label if row else ""),
+        source=row.source if row else "",
+        confidence=row.confidence if row else "high",
+        remedy=remedy,
+    )
+
+
+def no_model_fact(what: str, remedy: str = "the export will tell; for a file: promote check FILE") -> Finding:
+    """A fact of the model is not known."""
+    return finding(Outcome.UNKNOWN, f"the model's {what} is not known", needs=what, remedy=remedy)
+
+
+def no_host_fact(case: Case, key: str, why: str) -> Finding:
+    """A fact of the target is not known; ``key`` is its name in ``promote.toml``."""
+    return finding(
+        Outcome.UNKNOWN,
+        f"{key} of {case.target.name} is not known",
+        needs=f"{key}, {why}",
+        remedy=f"set targets.{case.target.name}.{key} in promote.toml, or probe the host",
+    )
+
+
+def no_row(case: Case, what: str, fact: Fact[Any]) -> Finding:
+    """The matrix says nothing of something that the target has."""
+    return finding(
+        Outcome.UNKNOWN,
+        f"{case.matrix.file} says nothing of {what}",
+        fact,
+        needs="a row with a source",
+        remedy="add a row (docs/reference/matrix.md), or name another version",
+    )
+
+
+__all__ = [
+    "Answer",
+    "Case",
+    "Rule",
+    "always",
+    "finding",
+    "no_host_fact",
+    "no_model_fact",
+    "no_row",
+    "of_onnx",
+    "of_plan",
+    "on_gpu",
+    "on_server",
+    "rule",
+]
