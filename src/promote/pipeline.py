@@ -18,7 +18,7 @@ from promote.core.parity import ParityFailed, Tolerance, compare
 from promote.core.passport import canonical, promotion_id
 from promote.core.plan import plan_export
 from promote.core.review import Approved, NotApproved, Rejected, Review, approve
-from promote.core.rules import check
+from promote.core.rules.engine import check
 from promote.core.stages import (
     Bundle,
     Candidate,

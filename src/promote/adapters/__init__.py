@@ -1,0 +1,1 @@
+"""What touches the world, one part a file or package; none knows another."""

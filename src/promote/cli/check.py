@@ -8,7 +8,7 @@ from promote.cli.render import CODES, print_json, print_verdict
 
 
 @click.command()
-@click.argument("path", type=click.Path(exists=True, dir_okay=False))
+@click.argument("path", type=click.Path())
 @click.option("--target", "target_name", metavar="NAME", default="", help="As in `promote targets`.")
 @click.option("--runtime", metavar="NAME=VERSION", default="", help="A bare runtime instead, e.g. onnxruntime=1.20.1.")
 @options.as_json
@@ -19,7 +19,7 @@ def command(config: str | None, path: str, target_name: str, runtime: str, as_js
     Exit code 0 compatible or degraded, 10 incompatible, 11 undecided.
     """
     from promote.core.passport import plain
-    from promote.core.rules import check
+    from promote.core.rules.engine import check
     from promote.core.verdict import judge
     from promote.wiring import open_wiring
 

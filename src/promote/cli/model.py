@@ -7,6 +7,7 @@ from promote.cli.progress import choose
 from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say
 from promote.core.parity import ParityFailed
 from promote.core.stages import Bundle, Promotion
+from promote.core.verdict import Incompatible, Undecided
 
 
 @click.command()
@@ -39,8 +40,8 @@ def command(
     Finds it, exports it, proves parity, checks it, lays out a Triton model repository, pushes it and records it in
     MLflow. The last line of stdout is REPOSITORY@sha256:... Running it again goes on where it stopped.
     """
-    from promote.pipeline import Order, Prepared, promote_model
     from promote.core.stages import RunRef
+    from promote.pipeline import Order, Prepared, promote_model
     from promote.wiring import open_wiring
 
     wiring = open_wiring(config, choose(quiet or as_json), registry=registry, allow_pickle=allow_pickle)
@@ -54,7 +55,7 @@ def command(
             return _promoted(outcome, as_json)
         if isinstance(outcome, Prepared):
             return _prepared(outcome.bundle, as_json)
-    return _refused(outcome, as_json)  # type: ignore[arg-type]
+    return _refused(outcome, as_json)
 
 
 def _promoted(promotion: Promotion, as_json: bool) -> int:
@@ -118,9 +119,8 @@ def _facts(bundle: Bundle) -> dict[str, str]:
     }
 
 
-def _refused(outcome: "object", as_json: bool) -> int:
+def _refused(outcome: Incompatible | Undecided | ParityFailed, as_json: bool) -> int:
     from promote.core.passport import plain
-    from promote.core.verdict import Incompatible, Undecided
 
     if isinstance(outcome, ParityFailed):
         code = CODES[outcome.word]
@@ -135,7 +135,6 @@ def _refused(outcome: "object", as_json: bool) -> int:
         else:
             print_parity_failed(outcome)
         return code
-    assert isinstance(outcome, Incompatible | Undecided)
     code = CODES[outcome.word]
     if as_json:
         print_json("model", code, verdict=outcome.word, target=outcome.target, findings=plain(outcome.findings))

@@ -15,7 +15,7 @@ from promote.ports import Step
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, TaskID
 
 _PLAIN_EVERY_SECONDS = 10.0
 
@@ -111,13 +111,13 @@ class _PlainStep(_Words):
 
 
 class _LiveStep(_Words):
-    def __init__(self, bars: "Bars", task: "TaskID", bytes_columns: tuple[object, ...]) -> None:
+    def __init__(self, bars: "Bars", task: "TaskID", bytes_columns: "tuple[ProgressColumn, ...]") -> None:
         super().__init__()
         self._bars, self._task, self._bytes = bars, task, bytes_columns
 
     def update(self, done: int, total: int, unit: str = "bytes") -> None:
         if unit == "bytes" and self._bytes:
-            self._bars.columns = (*self._bars.columns[:3], *self._bytes)  # type: ignore[assignment]
+            self._bars.columns = (*self._bars.columns[:3], *self._bytes)
             self._bytes = ()
         self._bars.update(self._task, completed=done, total=total or None)
 

@@ -217,7 +217,7 @@ class Matrix:
             raise InputError(f"{self.file} has no row for the exporter {name}", hint=_HINT)
         return row
 
-    def triton_check(self, id: str) -> Statement:  # noqa: A002
+    def triton_check(self, id: str) -> Statement:
         """The check of Triton that a rule cites.
 
         Raises:
@@ -225,7 +225,7 @@ class Matrix:
         """
         return self._statement(self.tables.triton_checks, id)
 
-    def plan_rule(self, id: str) -> Statement:  # noqa: A002
+    def plan_rule(self, id: str) -> Statement:
         """The rule about TensorRT plans that a rule cites.
 
         Raises:
@@ -313,7 +313,11 @@ def _plain_yaml(text: str) -> Any:
             raise yaml.constructor.ConstructorError(None, None, "nested too deeply", event.start_mark)
         if getattr(event, "anchor", None) is not None:
             raise yaml.constructor.ConstructorError(None, None, "anchors and aliases are refused", event.start_mark)
-    return yaml.load(text, _Strict)  # noqa: S506  # a subclass of the safe loader
+    loader = _Strict(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 __all__ = ["Matrix", "Tables", "bare_runtime", "new_target", "parse", "with_settings"]

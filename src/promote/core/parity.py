@@ -6,6 +6,7 @@ never a skip. Tolerances follow NumPy's ``allclose``: ``|got - want| <= absolute
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -118,18 +119,18 @@ def _difference(
 ) -> OutputDifference:
     import numpy as np
 
-    seen = {"case": case, "output": name, "shape": tuple(want.shape), "dtype": str(want.dtype)}
+    seen = partial(OutputDifference, case=case, output=name, shape=tuple(want.shape), dtype=str(want.dtype))
     if got is None:
-        return OutputDifference(**seen, fault="is missing from the export")
+        return seen(fault="is missing from the export")
     if got.shape != want.shape:
-        return OutputDifference(**seen, fault=f"has shape {tuple(got.shape)}, expected {tuple(want.shape)}")
+        return seen(fault=f"has shape {tuple(got.shape)}, expected {tuple(want.shape)}")
     if got.dtype != want.dtype:
-        return OutputDifference(**seen, fault=f"has type {got.dtype}, expected {want.dtype}")
+        return seen(fault=f"has type {got.dtype}, expected {want.dtype}")
     if want.size == 0:
-        return OutputDifference(**seen, fault="is empty, so nothing is proven")
+        return seen(fault="is empty, so nothing is proven")
     for whose, array in (("the source model", want), ("the export", got)):
         if not np.isfinite(array.astype(np.float64)).all():
-            return OutputDifference(**seen, fault=f"holds NaN or infinity in {whose}")
+            return seen(fault=f"holds NaN or infinity in {whose}")
     exact = not np.issubdtype(want.dtype, np.floating)
     wide, other = want.astype(np.float64), got.astype(np.float64)
     absolute = np.abs(other - wide)
@@ -143,8 +144,7 @@ def _difference(
         if outside
         else ""
     )
-    return OutputDifference(
-        **seen,
+    return seen(
         max_absolute=float(absolute.max()),
         mean_absolute=float(absolute.mean()),
         max_relative=float(relative.max()) if relative.size else 0.0,

@@ -7,6 +7,7 @@ no time of its own making, no path and no host name of the machine that made it,
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -119,7 +120,7 @@ def write_passport(
 
 
 def _finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")
+    return math.isfinite(value)
 
 
 def _lineage_tag(key: str) -> bool:

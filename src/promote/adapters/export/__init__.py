@@ -1,0 +1,1 @@
+"""Models become ONNX files in child processes."""

@@ -38,7 +38,7 @@ class TorchExporter:
 
     folder: Path
     read_facts: Callable[[str], ModelFacts]
-    limits: Limits = Limits()
+    limits: Limits
 
     def export(self, candidate: Candidate, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
         """See ``promote.ports.Exporter``."""

@@ -66,7 +66,7 @@ def run_child(job: dict[str, Any], folder: Path, limits: Limits, say: Callable[[
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
-            preexec_fn=_restrict,
+            preexec_fn=_restrict,  # noqa: PLW1509 - it calls the kernel only, and takes no lock
         )
         try:
             broken = _watch(process, limits, say)
@@ -116,7 +116,7 @@ def _restrict() -> None:
 
 def _watch(process: "subprocess.Popen[bytes]", limits: Limits, say: Callable[[str], None]) -> str:
     """Waits for the end; returns which limit was broken, or an empty string."""
-    assert process.stdout is not None
+    assert process.stdout is not None  # noqa: S101 - opened as a pipe above
     os.set_blocking(process.stdout.fileno(), False)
     deadline = time.monotonic() + limits.seconds
     pending = b""

@@ -16,7 +16,6 @@ from promote.core.golden import join
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx_ir
 
 # Protobuf ends at 2 GiB; beyond this the weights go to a file beside the model.
 _LARGEST_INLINE = 1_500_000_000
@@ -138,7 +137,7 @@ def _outputs(source: Source, inputs: "Mapping[str, np.ndarray]") -> "dict[str, n
         named = dict(answer)
     else:
         several = answer if isinstance(answer, tuple | list) else (answer,)
-        named = {name: value for name, value in zip(_names(source, len(several)), several, strict=True)}
+        named = dict(zip(_names(source, len(several)), several, strict=True))
     wrong = next((name for name, value in named.items() if not isinstance(value, torch.Tensor)), None)
     if wrong is not None:
         raise Refusal("export", f"output {wrong!r} is a {type(named[wrong]).__name__}, expected a tensor")

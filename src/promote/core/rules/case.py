@@ -86,7 +86,7 @@ class Rule:
 
 
 def rule(
-    id: str,  # noqa: A002
+    id: str,
     *,
     title: str,
     source: str,
@@ -170,7 +170,7 @@ def no_host_fact(case: Case, key: str, why: str) -> Finding:
     return finding(
         Outcome.UNKNOWN,
         f"{key} of {case.target.name} is not known",
-        needs=f"{key}, {why}",
+        needs=f"{key}: {why}",
         remedy=f"set targets.{case.target.name}.{key} in promote.toml, or probe the host",
     )
 

@@ -48,8 +48,13 @@ def format_served(case: Case) -> Answer:
         if not case.device:
             return no_host_fact(case, "device", "as plans run on GPUs only")
         if case.device == "cpu":
-            return finding(Outcome.BROKEN, "a TensorRT plan on a CPU", fact, needs="a GPU",
-                           row=case.matrix.triton_check("kind_gpu"))  # fmt: skip
+            return finding(
+                Outcome.BROKEN,
+                "a TensorRT plan on a CPU",
+                fact,
+                needs="a GPU",
+                row=case.matrix.triton_check("kind_gpu"),
+            )
     return finding(Outcome.OK, f"{fact.value}, by {_FORMATS[fact.value]}", fact)
 
 
@@ -69,11 +74,19 @@ def _up_to(case: Case, what: str, has: int, most: Callable[[OnnxRuntime], int | 
     row, label = found
     limit, source = most(row), case.model.opsets if "opset" in what else case.model.ir_version
     if limit is None:
-        return finding(Outcome.UNKNOWN, f"{what} {has}", source, needs=f"the highest {what} of {row.label}",
-                       row=row, label=label)  # fmt: skip
+        return finding(
+            Outcome.UNKNOWN, f"{what} {has}", source, needs=f"the highest {what} of {row.label}", row=row, label=label
+        )
     outcome = Outcome.BROKEN if has > limit else Outcome.OK
-    return finding(outcome, f"{what} {has}", source, needs=f"{what} {limit} or lower", row=row, label=label,
-                   remedy=remedy.format(limit=limit, target=case.target.name) if outcome is Outcome.BROKEN else "")  # fmt: skip
+    return finding(
+        outcome,
+        f"{what} {has}",
+        source,
+        needs=f"{what} {limit} or lower",
+        row=row,
+        label=label,
+        remedy=remedy.format(limit=limit) if outcome is Outcome.BROKEN else "",
+    )
 
 
 @rule(
@@ -95,9 +108,14 @@ def onnx_opset(case: Case) -> Answer:
         return None
     floor = case.matrix.tables.onnxruntime_opset_floor
     if opset < floor.opset:
-        return finding(Outcome.DEGRADED, f"opset {opset}", case.model.opsets, row=floor,
-                       needs=f"opset {floor.opset} or higher is what ONNX Runtime promises to load")  # fmt: skip
-    remedy = "promote model RUN --target {target} --opset {limit}, or onnx.version_converter"
+        return finding(
+            Outcome.DEGRADED,
+            f"opset {opset}",
+            case.model.opsets,
+            row=floor,
+            needs=f"opset {floor.opset} or higher is what ONNX Runtime promises to load",
+        )
+    remedy = "export with opset {limit} or lower (promote model RUN chooses it), or use onnx.version_converter"
     return _up_to(case, "opset", opset, lambda row: row.max_opset, remedy)
 
 
@@ -198,7 +216,7 @@ def external_data(case: Case) -> Answer:
             needs="a whole file inside the model's folder",
             row=found[0] if found and strict else None,
             label=found[1] if found and strict else "",
-        )  # fmt: skip
+        )
         for file, why in faults
     )
 
@@ -239,6 +257,11 @@ def _io_fault(case: Case, tensor: TensorSpec) -> Finding | None:
     if release is None:
         return no_host_fact(case, "triton", f"as {tensor.dtype} is carried from {row.since} on")
     if numbers(release.value) < numbers(row.since):
-        return finding(Outcome.BROKEN, f"{has}, Triton {release.value}", case.model.inputs,
-                       needs=f"Triton {row.since} or later", row=row)  # fmt: skip
+        return finding(
+            Outcome.BROKEN,
+            f"{has}, Triton {release.value}",
+            case.model.inputs,
+            needs=f"Triton {row.since} or later",
+            row=row,
+        )
     return None

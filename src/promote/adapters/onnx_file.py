@@ -1,0 +1,251 @@
+"""Facts read off a model file, without running it and without reading the weights that lie beside it.
+
+The file may come from anybody: whatever is wrong with it is an ``IntegrityError``, never a crash. Not here: what a fact
+means for a target (``core.rules``).
+"""
+
+import math
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from promote.core.facts import ExternalFile, Fact, ModelFacts
+from promote.core.names import bundle_path, printable
+from promote.core.tensors import DType, TensorSpec
+from promote.errors import InputError, IntegrityError, NotFound
+
+_LARGEST = 2**31  # protobuf's own limit of one message
+_PLAN_MAGIC = b"ftrt"
+_PRECISION = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
+_HALF_BYTE = ("INT4", "UINT4", "FLOAT4E2M1")
+_QUARTER_BYTE = ("INT2", "UINT2")
+
+
+def read_facts(path: str) -> ModelFacts:
+    """Facts of an ONNX model or a TensorRT plan.
+
+    Args:
+        path: the model file; its external data is looked for beside it, as ONNX Runtime does.
+
+    Raises:
+        NotFound: no such file.
+        InputError: a folder, an empty file, or a kind of file that promote does not know.
+        IntegrityError: damaged, or it says something impossible.
+    """
+    file = Path(path)
+    try:
+        if not file.is_file():
+            raise NotFound(
+                f"{printable(path)} is {'a folder' if file.is_dir() else 'not there'}: expected a model file"
+            )
+        size = file.stat().st_size
+        with file.open("rb") as handle:
+            head = handle.read(32)
+    except OSError as error:
+        raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
+    if head.startswith(_PLAN_MAGIC):
+        return _plan_facts(head, file.name)
+    if not size:
+        raise InputError(f"{printable(path)} is empty: expected an ONNX model")
+    if size >= _LARGEST:
+        raise IntegrityError(
+            f"{printable(path)} has {size:,} bytes, an ONNX file holds less than {_LARGEST:,}",
+            hint="larger models keep their weights in external data: onnx.save(..., save_as_external_data=True)",
+        )
+    return _onnx_facts(_parse(file), file)
+
+
+def _plan_facts(head: bytes, name: str) -> ModelFacts:
+    """Bytes 24 to 27 are the version, from TensorRT 8.6 on (samples/common/sampleEngines.cpp, printPlanVersion)."""
+    version = ".".join(str(byte) for byte in head[24:28])
+    known = Fact(version, name, measured=True) if len(head) >= 28 and head[24] else None
+    return ModelFacts(format=Fact("tensorrt", name, measured=True), tensorrt=known)
+
+
+def _parse(file: Path) -> Any:
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(file.read_bytes())
+    except DecodeError as error:
+        raise IntegrityError(
+            f"{file.name} is no ONNX model, or damaged: {printable(str(error))}",
+            hint="promote check reads .onnx files and TensorRT plans",
+        ) from error
+    if not model.HasField("graph") or not model.ir_version or not (model.opset_import or model.graph.node):
+        raise IntegrityError(f"{file.name} is no ONNX model: it has no graph, IR version or opset")
+    return model
+
+
+@dataclass
+class _Seen:
+    """What a walk over all graphs gathers."""
+
+    tensors: list[Any] = field(default_factory=list)
+    domains: set[str] = field(default_factory=set)
+
+
+def _onnx_facts(model: Any, file: Path) -> ModelFacts:
+    name = file.name
+    seen = _walk(model)
+    sizes = [(_dtype(t.data_type), _bytes(t, name)) for t in seen.tensors]
+    inside = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
+    inputs = tuple(_spec(v) for v in model.graph.input if v.name not in inside)
+    outputs = tuple(_spec(v) for v in model.graph.output)
+    opsets: dict[str, int] = {}
+    for entry in model.opset_import:
+        opsets[_domain(entry.domain)] = max(entry.version, opsets.get(_domain(entry.domain), 0))
+    weights: Counter[str] = Counter()
+    for dtype, size in sizes:
+        weights[dtype] += size
+    return ModelFacts(
+        format=Fact("onnx", name, measured=True),
+        ir_version=Fact(model.ir_version, name, measured=True),
+        opsets=Fact(opsets, name, measured=True),
+        inputs=Fact(inputs, name, measured=True),
+        outputs=Fact(outputs, name, measured=True),
+        dtypes=Fact(frozenset({t.dtype for t in (*inputs, *outputs)} | weights.keys()), name, measured=True),
+        weights_bytes=Fact(weights.total(), name, measured=True),
+        external=Fact(_external(seen.tensors, file), name, measured=True),
+        domains=Fact(frozenset(seen.domains), name, measured=True),
+        producer=Fact(f"{model.producer_name} {model.producer_version}".strip(), name, measured=True),
+        precision=Fact(_precision(weights), name, measured=True),
+    )
+
+
+def _precision(weights: Counter[str]) -> str:
+    floating = [(size, dtype) for dtype, size in weights.items() if dtype in _PRECISION]
+    return _PRECISION[max(floating)[1]] if floating else "fp32"
+
+
+def _walk(model: Any) -> _Seen:
+    """Every graph and function, subgraphs included; by a list, as a hostile file may nest deeply."""
+    seen = _Seen()
+    own = {(_domain(f.domain), f.name) for f in model.functions}
+    nodes: list[Any] = [node for f in model.functions for node in f.node]
+    graphs = [model.graph]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            seen.tensors += graph.initializer
+            seen.tensors += [t for sparse in graph.sparse_initializer for t in (sparse.values, sparse.indices)]
+            nodes += graph.node
+            continue
+        node = nodes.pop()
+        if (_domain(node.domain), node.op_type) not in own:
+            seen.domains.add(_domain(node.domain))
+        for attribute in node.attribute:
+            graphs += [attribute.g] if attribute.HasField("g") else []
+            graphs += attribute.graphs
+            seen.tensors += [attribute.t] if attribute.HasField("t") else []
+            seen.tensors += attribute.tensors
+    return seen
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else str(domain)
+
+
+def _dtype(number: int) -> DType:
+    from onnx import TensorProto
+
+    names = TensorProto.DataType.DESCRIPTOR.values_by_number
+    return DType(names[number].name if number in names else f"TYPE_{number}")
+
+
+def _bytes(tensor: Any, name: str) -> int:
+    """Bytes of a tensor's values, from its shape and type; strings as they lie there."""
+    if any(d < 0 for d in tensor.dims):
+        raise IntegrityError(f"{name}: tensor {printable(tensor.name, 60)!r} has the shape {list(tensor.dims)[:8]}")
+    dtype = _dtype(tensor.data_type)
+    count = math.prod(tensor.dims)
+    if dtype == "STRING":
+        return sum(len(value) for value in tensor.string_data)
+    if dtype in _HALF_BYTE:
+        return (count + 1) // 2
+    if dtype in _QUARTER_BYTE:
+        return (count + 3) // 4
+    return count * _width(tensor.data_type)
+
+
+def _width(number: int) -> int:
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    try:
+        return int(tensor_dtype_to_np_dtype(number).itemsize)
+    except (KeyError, TypeError, ValueError):
+        return 1  # a type this onnx does not know: the rule `dtypes` or `io-types` says so
+
+
+def _spec(value: Any) -> TensorSpec:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        words = {"sequence_type": "SEQUENCE", "map_type": "MAP", "optional_type": "OPTIONAL", None: "UNDEFINED"}
+        return TensorSpec(value.name, DType(words.get(kind, str(kind).upper())), None)
+    tensor = value.type.tensor_type
+    shape = None
+    if tensor.HasField("shape"):
+        shape = tuple(_dim(dim, f"{value.name}_{axis}") for axis, dim in enumerate(tensor.shape.dim))
+    return TensorSpec(value.name, _dtype(tensor.elem_type), shape)
+
+
+def _dim(dim: Any, unnamed: str) -> int | str:
+    if dim.HasField("dim_value") and dim.dim_value > 0:
+        return int(dim.dim_value)
+    return str(dim.dim_param) or unnamed
+
+
+def _external(tensors: list[Any], file: Path) -> tuple[ExternalFile, ...]:
+    """One entry per data file, with the bytes the model reads of it."""
+    from onnx import TensorProto
+
+    needed: dict[str, int] = {}
+    for tensor in tensors:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            location = entries.get("location", "")
+            end = _number(entries, "offset", file) + _number(entries, "length", file, _bytes(tensor, file.name))
+            needed[location] = max(end, needed.get(location, 0))
+    return tuple(_external_file(location, end, file) for location, end in sorted(needed.items()))
+
+
+def _number(entries: dict[str, str], key: str, file: Path, default: int = 0) -> int:
+    text = entries.get(key, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise IntegrityError(
+            f"{file.name}: external data has the {key} {printable(text, 40)!r}, expected a whole number"
+        )
+    return int(text)
+
+
+def _external_file(location: str, needed: int, file: Path) -> ExternalFile:
+    try:
+        bundle_path(location)
+    except IntegrityError:
+        return ExternalFile(location, needed, None, "not a plain path inside the model's folder")
+    try:
+        faults = list(_links(file.parent, location))
+        if faults:
+            return ExternalFile(location, needed, None, faults[0])
+        return ExternalFile(location, needed, (file.parent / location).stat().st_size)
+    except OSError:
+        return ExternalFile(location, needed, None)
+
+
+def _links(folder: Path, location: str) -> Iterator[str]:
+    at = folder
+    for part in location.split("/"):
+        at = at / part
+        mode = os.lstat(at).st_mode
+        if stat.S_ISLNK(mode):
+            yield "it is a link, or lies behind one"
+    if not stat.S_ISREG(mode):
+        yield "it is not a plain file"

@@ -1,0 +1,80 @@
+"""What to export to, chosen from the target's runtime rather than from package defaults. Pure."""
+
+from promote.core.facts import Target
+from promote.core.matrix import Matrix
+from promote.core.names import printable
+from promote.core.stages import Candidate, ExportPlan
+from promote.core.verdict import Finding, Incompatible, Outcome, Undecided
+from promote.errors import InputError
+
+
+def plan_export(
+    candidate: Candidate, target: Target, matrix: Matrix, *, opset: int | None = None
+) -> ExportPlan | Incompatible | Undecided:
+    """The opset and IR version for this target, with the reason for each.
+
+    Args:
+        candidate: an ONNX model is passed through as it is.
+        target: whose ONNX Runtime decides.
+        matrix: what that runtime loads, and what the exporter writes well.
+        opset: asked for by hand, or ``None``.
+
+    Returns:
+        ``Incompatible`` where the runtime takes no opset that the exporter writes, ``Undecided`` where the matrix does
+        not know the runtime.
+
+    Raises:
+        InputError: ``opset`` for a model that is passed through, or one that the exporter does not write.
+    """
+    precision = candidate.facts.precision.value if candidate.facts.precision else "fp32"
+    if candidate.model.flavour == "onnx":
+        if opset is not None:
+            raise InputError(
+                "--opset does not apply: the run logged an ONNX model, which is passed through as it is",
+                hint="convert it before logging it, with onnx.version_converter",
+            )
+        reasons = ("ONNX as the run logged it",)
+        return ExportPlan(
+            opset=None, ir_version=None, precision=precision, max_batch_size=target.max_batch_size, reasons=reasons
+        )
+    runtime = matrix.complete(target).host.onnxruntime
+    found = matrix.onnxruntime(runtime.value) if runtime else None
+    if runtime is None or found is None:
+        what = f"onnxruntime {printable(runtime.value, 40)}" if runtime else f"the ONNX Runtime of {target.name}"
+        return Undecided(target.name, (_unknown(what, runtime.source if runtime else "", target),))
+    row, label = found
+    exporter = matrix.exporter("torch")
+    most, most_ir = row.max_opset or exporter.min_opset, row.max_ir or exporter.ir_version
+    if opset is not None and not exporter.min_opset <= opset <= exporter.max_opset:
+        raise InputError(
+            f"--opset {opset}: the exporter writes {exporter.min_opset} to {exporter.max_opset}",
+            hint=f"leave it out: {min(exporter.default_opset, most)} is chosen for {target.name}",
+        )
+    if most < exporter.min_opset or (opset or 0) > most:
+        has = f"opset {opset or exporter.min_opset} ({'asked for' if opset else 'the lowest the exporter writes'})"
+        finding = Finding(
+            rule="onnx-opset", outcome=Outcome.BROKEN, has=has, needs=f"opset {most} or lower", row=label,
+            source=row.source, remedy=f"leave out --opset, or ask for {most} or lower",
+        )  # fmt: skip
+        return Incompatible(target.name, (finding,))
+    chosen = opset or min(exporter.default_opset, most)
+    ir_version = min(exporter.ir_version, most_ir)
+    why = "asked for" if opset else f"{label} takes up to {most}"
+    return ExportPlan(
+        opset=chosen,
+        ir_version=ir_version,
+        precision=precision,
+        max_batch_size=target.max_batch_size,
+        reasons=(f"opset {chosen}: {why}", f"IR version {ir_version}: {label} takes up to {most_ir}"),
+    )
+
+
+def _unknown(what: str, source: str, target: Target) -> Finding:
+    return Finding(
+        rule="onnx-opset",
+        outcome=Outcome.UNKNOWN,
+        has=f"{what} is not known",
+        has_source=source,
+        needs="its highest opset and IR version",
+        remedy=f"set targets.{target.name}.triton or .onnxruntime in promote.toml to a version the matrix knows",
+    )

@@ -1,0 +1,219 @@
+"""Rules about the host: its release, driver, GPU, memory, and what it can compute with."""
+
+from promote.core.facts import Fact
+from promote.core.matrix_rows import DriverFloor, ForwardBranches, numbers
+from promote.core.names import printable
+from promote.core.rules.case import (
+    Answer,
+    Case,
+    always,
+    finding,
+    no_host_fact,
+    no_model_fact,
+    no_row,
+    on_gpu,
+    on_server,
+    rule,
+)
+from promote.core.tensors import DType
+from promote.core.verdict import Finding, Outcome
+
+# ONNX element type -> its column of dtype_support. Types without a column run everywhere.
+_HARDWARE = {
+    "FLOAT16": "fp16",
+    "BFLOAT16": "bf16",
+    "FLOAT8E4M3FN": "fp8",
+    "FLOAT8E5M2": "fp8",
+    "FLOAT8E4M3FNUZ": "fp8",
+    "FLOAT8E5M2FNUZ": "fp8",
+    "FLOAT4E2M1": "fp4",
+}
+
+
+@rule(
+    "triton-release",
+    title="The matrix knows the target's Triton release",
+    source="triton server build.py and TRITON_VERSION of each release branch",
+    applies=on_server,
+)
+def triton_release(case: Case) -> Answer:
+    """The release fixes the ONNX Runtime, TensorRT and CUDA inside the container; without its row nothing follows."""
+    fact = case.target.host.triton
+    if fact is None:
+        return no_host_fact(case, "triton", "the container's release YY.MM")
+    row = case.matrix.release(fact.value)
+    if row is None:
+        return no_row(case, f"Triton {printable(fact.value, 20)}", fact)
+    server = f", server {row.server}" if row.server else ""
+    return finding(Outcome.OK, f"Triton {row.release}{server}", fact, row=row)
+
+
+@rule(
+    "driver-floor",
+    title="The driver is new enough for the container's CUDA",
+    source="https://docs.nvidia.com/deploy/cuda-compatibility/",
+    applies=on_gpu,
+    remedy="upgrade the driver, or use a Triton release of an older CUDA",
+)
+def driver_floor(case: Case) -> Answer:
+    """With a driver too old Triton counts no GPUs and says nothing; a model of KIND_GPU then does not load.
+
+    The floor is that of the CUDA major version. The numbers in Triton's release notes contradict it and are not used.
+    """
+    host = case.target.host
+    if host.cuda is None:
+        return no_host_fact(case, "triton", "for its CUDA version")
+    floor = case.matrix.driver_floor(host.cuda.value)
+    if floor is None:
+        return no_row(case, f"drivers for CUDA {printable(host.cuda.value, 20)}", host.cuda)
+    needs = f"driver {floor.min_driver} or later for CUDA {host.cuda.value}"
+    if host.driver is None:
+        return no_host_fact(case, "driver", f"{floor.min_driver} or later for CUDA {host.cuda.value}")
+    if numbers(host.driver.value) >= numbers(floor.min_driver):
+        return finding(Outcome.OK, f"driver {host.driver.value}", host.driver, needs=needs, row=floor)
+    return _below_floor(case, host.driver, host.cuda, floor, needs)
+
+
+def _below_floor(case: Case, driver: Fact[str], cuda: Fact[str], floor: DriverFloor, needs: str) -> Finding:
+    """Forward compatibility: the container's own driver libraries, on the GPUs and driver branches NVIDIA names."""
+    has = f"driver {printable(driver.value, 40)}"
+    forward = case.matrix.forward_compat
+    if case.target.host.gpu is None:
+        return no_host_fact(case, "gpu", f"as {has} is below the floor and forward compatibility depends on the GPU")
+    gpu = case.matrix.gpu(case.target.host.gpu.value)
+    if gpu is None:
+        return no_row(case, f"the GPU {printable(case.target.host.gpu.value, 60)}", case.target.host.gpu)
+    if gpu.forward_compat == "never":
+        return finding(Outcome.BROKEN, f"{has} on {gpu.name}", driver, needs=needs, row=floor)
+    branches = case.matrix.forward_branches(cuda.value)
+    outcome = _forward(branches, (numbers(driver.value) or (0,))[0])
+    if gpu.forward_compat != "always" and outcome is Outcome.DEGRADED:
+        outcome = Outcome.UNKNOWN
+    return finding(
+        outcome, f"{has} on {gpu.name}", driver, needs=f"{needs}, or forward compatibility", row=branches or forward
+    )
+
+
+def _forward(branches: ForwardBranches | None, branch: int) -> Outcome:
+    if branches is None:
+        return Outcome.UNKNOWN
+    if branch in branches.driver_branches:
+        return Outcome.DEGRADED
+    return Outcome.BROKEN if branches.complete else Outcome.UNKNOWN
+
+
+@rule(
+    "compute-capability",
+    title="Triton uses the GPU at all",
+    source="triton core CMakeLists.txt, src/cuda_utils.cc",
+    applies=on_gpu,
+    remedy="use a Triton release that still knows this GPU, or another GPU",
+)
+def compute_capability(case: Case) -> Answer:
+    """GPUs under the release's floor are dropped from Triton's list without an error."""
+    host = case.target.host
+    if host.triton is None:
+        return no_host_fact(case, "triton", "for its lowest compute capability")
+    row = case.matrix.release(host.triton.value)
+    if row is None:
+        return no_row(case, f"Triton {printable(host.triton.value, 20)}", host.triton)
+    if host.compute_capability is None:
+        return no_host_fact(case, "gpu", f"of compute capability {row.min_compute_capability} or higher")
+    capability = host.compute_capability.value
+    enough = numbers(capability) >= numbers(row.min_compute_capability)
+    return finding(
+        Outcome.OK if enough else Outcome.BROKEN,
+        f"compute capability {capability}",
+        host.compute_capability,
+        needs=f"{row.min_compute_capability} or higher",
+        row=row,
+    )
+
+
+@rule(
+    "memory-fit",
+    title="The weights fit into the memory models may use",
+    source="promote's estimate, row `memory_estimate`",
+    applies=on_server,
+    remedy="a smaller precision, another host, or fewer models on it",
+)
+def memory_fit(case: Case) -> Answer:
+    """Weights that alone exceed the memory never load; the estimate on top of them is a warning only."""
+    weights, memory, row = case.model.weights_bytes, case.target.host.memory_bytes, case.matrix.tables.memory_estimate
+    if weights is None:
+        return no_model_fact("size of weights")
+    if memory is None:
+        return no_host_fact(case, "memory_gib", f"for weights of {_size(weights.value)}")
+    estimate = int(weights.value * row.factor)
+    has = f"weights of {_size(weights.value)}, about {_size(estimate)} when served"
+    needs = f"at most {_size(memory.value)} ({memory.source})"
+    if weights.value > memory.value:
+        return finding(Outcome.BROKEN, has, weights, needs=needs)
+    outcome = Outcome.DEGRADED if estimate > memory.value else Outcome.OK
+    return finding(outcome, has, weights, needs=needs, row=row)
+
+
+def _size(size: int) -> str:
+    for unit, width in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= width:
+            return f"{size / width:.3g} {unit}"
+    return f"{size} bytes"
+
+
+@rule(
+    "dtypes",
+    title="The device computes with the model's data types",
+    source="row `dtype_support`; ONNX Runtime's CPU kernels: microsoft/onnxruntime docs/OperatorKernels.md",
+    applies=on_server,
+    remedy="export in fp32, or fp16 where the GPU has it",
+)
+def dtypes(case: Case) -> Answer:
+    """A type without hardware is emulated at best: slower than fp32, and on CPUs most kernels are missing."""
+    fact = case.model.dtypes
+    if fact is None:
+        return no_model_fact("data types")
+    special = sorted(fact.value & _HARDWARE.keys())
+    shown = ", ".join(sorted(printable(t, 20) for t in fact.value)) or "none"
+    if not special:
+        return finding(Outcome.OK, shown, fact)
+    if case.device == "cpu":
+        return tuple(_on_cpu(dtype, fact) for dtype in special)
+    capability = case.target.host.compute_capability
+    if not case.device or capability is None:
+        return no_host_fact(case, "gpu", f"for {', '.join(special)}")
+    row = case.matrix.dtypes(capability.value)
+    if row is None:
+        return no_row(case, f"data types of compute capability {capability.value}", capability)
+    missing = [dtype for dtype in special if not getattr(row, _HARDWARE[dtype])]
+    outcome = Outcome.DEGRADED if missing else Outcome.OK
+    has = f"{', '.join(missing)} without hardware" if missing else shown
+    return finding(outcome, has, fact, needs=f"hardware of compute capability {capability.value}", row=row)
+
+
+def _on_cpu(dtype: DType, fact: Fact[frozenset[DType]]) -> Finding:
+    if dtype == "FLOAT16":
+        return finding(Outcome.DEGRADED, "FLOAT16 on a CPU", fact, needs="casts to fp32 around most operators: slower")
+    return finding(Outcome.UNKNOWN, f"{dtype} on a CPU", fact, needs="a kernel for every operator; most have none")
+
+
+@rule(
+    "drift",
+    title="What was declared of the host is what was measured",
+    source="promote: measured facts win",
+    applies=always,
+    remedy="correct promote.toml or compat_matrix.yaml, so that the next reader is not misled",
+)
+def drift(case: Case) -> Answer:
+    """The measured fact counts; a declared one that differs would mislead whoever reads it next."""
+    host = case.target.host
+    facts = {name: getattr(host, name) for name in host.__dataclass_fields__}
+    return tuple(
+        finding(
+            Outcome.DEGRADED,
+            f"{name} {printable(str(fact.value), 60)}",
+            fact,
+            needs=f"{printable(str(fact.declared.value), 60)} was {fact.declared.source}",
+        )
+        for name, fact in facts.items()
+        if fact is not None and fact.declared is not None
+    )
