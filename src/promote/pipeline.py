@@ -168,39 +168,60 @@ def _bring_up(approved: Approved, by: str, world: World) -> Deployment:
 
 
 def _switch(former: Deployed | None, live: Deployed, world: World, started: float, *, new: bool) -> Deployment:
-    """Both versions serve until the new one has answered; then the policy names the new one alone."""
-    both = (former.version, live.version) if former and former.version != live.version else (live.version,)
+    """The former version serves until the new one has answered; whatever fails before that puts it back."""
+    beside = former.version if former and former.version != live.version else None
     try:
         with world.progress.stage("load", f"{live.name} version {live.version}"):
-            world.store.serve(live.name, both)
-            world.server.load(live.name)
-            world.server.await_ready(live.name, live.version, READY_SECONDS)
+            _load(live, beside, world)
         replays = prove(live.name, live.version, world)
-    except BaseException:
-        _restore(former, live, world, new=new)
+        with world.progress.stage("commit", f"{live.name} version {live.version} is live"):
+            if beside is not None:
+                _load(live, None, world)
+            world.store.commit(live)
+    except BaseException as error:
+        _restore(former, live, world, because=error, new=new)
         raise
-    with world.progress.stage("commit", f"{live.name} version {live.version} is live"):
-        if len(both) == 2:
-            world.store.serve(live.name, (live.version,))
-            world.server.load(live.name)
-            world.server.await_ready(live.name, live.version, READY_SECONDS)
-        world.store.commit(live)
     return Deployment(live=live, former=former, replays=replays, seconds=time.monotonic() - started)
 
 
-def _restore(former: Deployed | None, failed: Deployed, world: World, *, new: bool) -> None:
-    """Back to what served before; what never served leaves no directory behind."""
-    with world.progress.stage(
-        "restore", f"{former.name} version {former.version}" if former else "nothing served before"
-    ):
-        if former is None:
-            world.server.unload(failed.name)
-        else:
-            world.store.serve(former.name, (former.version,))
-            world.server.load(former.name)
-            world.server.await_ready(former.name, former.version, READY_SECONDS)
-        if new and not any(d.version == failed.version for d in world.store.history(failed.name)):
-            world.store.withdraw(failed.name, failed.version)
+def _load(live: Deployed, beside: int | None, world: World) -> None:
+    """Brings a version up, next to the one named by ``beside``.
+
+    One configuration holds for both, and Triton initialises the kept version anew under it. Where the old version cannot
+    live with the new configuration, the new one is loaded alone: Triton keeps the old instance until that is ready.
+    """
+    tries = [(beside, live.version), (live.version,)] if beside else [(live.version,)]
+    for versions in tries:
+        try:
+            world.store.serve(live.name, versions)
+            world.server.load(live.name)
+            world.server.await_ready(live.name, live.version, READY_SECONDS)
+            return
+        except DeployFailed:
+            if versions == tries[-1]:
+                raise
+
+
+def _restore(former: Deployed | None, failed: Deployed, world: World, *, because: BaseException, new: bool) -> None:
+    """Back to what served before; what never served leaves no directory behind.
+
+    Raises:
+        DeployFailed: that failed too, so nobody may believe that the former version serves.
+    """
+    goal = f"{former.name} version {former.version}" if former else "nothing served before"
+    try:
+        with world.progress.stage("restore", goal):
+            if former is None:
+                world.server.unload(failed.name)
+            else:
+                _load(former, None, world)
+            if new and not any(d.version == failed.version for d in world.store.history(failed.name)):
+                world.store.withdraw(failed.name, failed.version)
+    except PromoteError as error:
+        raise DeployFailed(
+            f"{failed.name} version {failed.version} failed: {because}; putting back {goal} failed too: {error.message}",
+            hint="promote status shows what answers now; when Triton is up again, promote rollback or deploy repairs it",
+        ) from because
 
 
 def prove(name: str, version: int, world: World) -> tuple[Replay, ...]:

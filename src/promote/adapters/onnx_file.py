@@ -101,7 +101,7 @@ def _onnx_facts(model: Any, file: Path) -> ModelFacts:
     opsets: dict[str, int] = {}
     for entry in model.opset_import:
         opsets[_domain(entry.domain)] = max(entry.version, opsets.get(_domain(entry.domain), 0))
-    weights: Counter[str] = Counter()
+    weights: Counter[DType] = Counter()
     for dtype, size in sizes:
         weights[dtype] += size
     return ModelFacts(
@@ -110,7 +110,7 @@ def _onnx_facts(model: Any, file: Path) -> ModelFacts:
         opsets=Fact(opsets, name, measured=True),
         inputs=Fact(inputs, name, measured=True),
         outputs=Fact(outputs, name, measured=True),
-        dtypes=Fact(frozenset({t.dtype for t in (*inputs, *outputs)} | weights.keys()), name, measured=True),
+        dtypes=Fact(frozenset((*(t.dtype for t in (*inputs, *outputs)), *weights)), name, measured=True),
         weights_bytes=Fact(weights.total(), name, measured=True),
         external=Fact(_external(seen.tensors, file), name, measured=True),
         domains=Fact(frozenset(seen.domains), name, measured=True),
@@ -119,7 +119,7 @@ def _onnx_facts(model: Any, file: Path) -> ModelFacts:
     )
 
 
-def _precision(weights: Counter[str]) -> str:
+def _precision(weights: Counter[DType]) -> str:
     floating = [(size, dtype) for dtype, size in weights.items() if dtype in _PRECISION]
     return _PRECISION[max(floating)[1]] if floating else "fp32"
 
@@ -164,7 +164,7 @@ def _bytes(tensor: Any, name: str) -> int:
     if any(d < 0 for d in tensor.dims):
         raise IntegrityError(f"{name}: tensor {printable(tensor.name, 60)!r} has the shape {list(tensor.dims)[:8]}")
     dtype = _dtype(tensor.data_type)
-    count = math.prod(tensor.dims)
+    count: int = math.prod(tensor.dims)
     if dtype == "STRING":
         return sum(len(value) for value in tensor.string_data)
     if dtype in _HALF_BYTE:

@@ -5,6 +5,7 @@ import click
 from promote.cli import options
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say
+from promote.core.page import summary
 from promote.core.parity import ParityFailed
 from promote.core.stages import Bundle, Promotion
 from promote.core.verdict import Incompatible, Undecided
@@ -72,7 +73,7 @@ def _promoted(promotion: Promotion, as_json: bool) -> int:
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
     print_facts(
-        f"{bundle.name} v{bundle.version}", _facts(bundle) | {"look at": promotion.ui, "report": promotion.report}
+        f"{bundle.name} v{bundle.version}", summary(bundle) | {"look at": promotion.ui, "report": promotion.report}
     )
     say()
     deploy = f"promote deploy {bundle.name}:v{bundle.version} --target {bundle.target.name}"
@@ -97,26 +98,10 @@ def _prepared(bundle: Bundle, as_json: bool) -> int:
     say()
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
-    print_facts(f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", _facts(bundle))
+    print_facts(f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", summary(bundle))
     for path, size in files.items():
         click.echo(f"{size:>12}  {path}")
     return 0
-
-
-def _facts(bundle: Bundle) -> dict[str, str]:
-    proven = bundle.verdict.subject
-    candidate = proven.export.candidate
-    metrics = {
-        k: f"{v:.4g}" for k, v in sorted(candidate.run.metrics.items()) if "f1" in k or "accuracy" in k or "loss" in k
-    }
-    return {
-        "run": f"{candidate.run.run_id} ({candidate.run.experiment})",
-        "metrics": ", ".join(f"{k} {v}" for k, v in list(metrics.items())[:6]) or "none logged",
-        "parity": f"largest difference {proven.parity.worst.max_absolute:.2g}, allowed {proven.parity.tolerance.absolute:g}"
-        f" + {proven.parity.tolerance.relative:g} x value",
-        "export": "; ".join(proven.export.plan.reasons) or proven.export.plan.format,
-        "size": f"{sum(b.size for b in bundle.files.values()):,} bytes in {len(bundle.files)} files",
-    }
 
 
 def _refused(outcome: Incompatible | Undecided | ParityFailed, as_json: bool) -> int:

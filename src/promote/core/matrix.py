@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -41,6 +41,8 @@ from promote.core.matrix_rows import (
 from promote.core.names import printable
 from promote.core.target_rows import TargetName, TargetRow, as_target, new_target, problems, refuse, with_settings
 from promote.errors import InputError, NotFound
+
+_R = TypeVar("_R", bound=BaseModel)
 
 _LARGEST = 4 * 1024 * 1024
 _DEEPEST = 20
@@ -275,7 +277,7 @@ def bare_runtime(matrix: Matrix, text: str) -> Target:
     return Target(name=f"onnxruntime {version}", description="a bare runtime", host=host, review=False, bare=True)
 
 
-def _find(rows: tuple[Any, ...], field: str, wanted: object) -> Any:
+def _find(rows: tuple[_R, ...], field: str, wanted: object) -> _R | None:
     return next((row for row in rows if getattr(row, field) == wanted), None)
 
 
@@ -297,9 +299,10 @@ class _Strict(_Loader):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
-                fault = f"repeated key {key.value!r}" if isinstance(key, yaml.ScalarNode) else "a key that is no text"
-                raise yaml.constructor.ConstructorError(None, None, fault, key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refused("a key that is no text", key)
+            if key.value in seen:
+                raise _refused(f"repeated key {key.value!r}", key)
             seen.add(key.value)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
@@ -310,14 +313,18 @@ def _plain_yaml(text: str) -> Any:
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:  # the C loader composes by recursion, on a stack that Python does not guard
-            raise yaml.constructor.ConstructorError(None, None, "nested too deeply", event.start_mark)
+            raise _refused("nested too deeply", event)
         if getattr(event, "anchor", None) is not None:
-            raise yaml.constructor.ConstructorError(None, None, "anchors and aliases are refused", event.start_mark)
+            raise _refused("anchors and aliases are refused", event)
     loader = _Strict(text)
     try:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def _refused(fault: str, at: yaml.Event | yaml.Node) -> yaml.YAMLError:
+    return yaml.YAMLError(f"line {at.start_mark.line + 1 if at.start_mark else '?'}: {fault}")
 
 
 __all__ = ["Matrix", "Tables", "bare_runtime", "new_target", "parse", "with_settings"]

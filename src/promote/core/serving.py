@@ -170,4 +170,5 @@ def config_text(config: "ModelConfig") -> bytes:
     from google.protobuf import text_format
 
     head = "# Written by promote. Changes here are lost at the next deployment.\n"
-    return (head + text_format.MessageToString(config, use_index_order=True)).encode()
+    text: str = text_format.MessageToString(config, use_index_order=True)
+    return (head + text).encode()
