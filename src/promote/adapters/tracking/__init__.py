@@ -1,0 +1,1 @@
+"""MLflow: where runs are found, and where a person looks and decides."""

@@ -1,0 +1,51 @@
+"""Puts a release's report where it is read: among the run's artifacts, and as a page on this machine.
+
+Not here: what the report says (``core``).
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from promote.adapters.tracking.artifacts import open_folder
+from promote.adapters.tracking.client import Connection
+from promote.adapters.tracking.failures import told
+from promote.adapters.tracking.models import get_run
+from promote.core.names import bundle_path, distinct_paths
+
+
+def log_report(connection: Connection, run_id: str, folder: str, report: Mapping[str, bytes]) -> None:
+    """Writes every file of ``report`` to ``folder`` of the run's artifacts, over what is there.
+
+    Raises:
+        IntegrityError: a name is no plain relative path, or the server wants it written where it must not be.
+        NotFound, AuthError, Unavailable: as the words say.
+    """
+    distinct_paths(list(report))
+    artifacts = open_folder(connection, get_run(connection, run_id).info.artifact_uri)
+    with tempfile.TemporaryDirectory(prefix="promote-report-") as temporary:
+        for name, data in report.items():
+            path = Path(temporary, bundle_path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        with told(connection.address, f"writing the report to run {run_id}"):
+            artifacts.repository.log_artifacts(temporary, folder)
+
+
+def write_page(folder: Path | None, name: str, page: bytes | None) -> str:
+    """The path of ``page`` on this machine, whole or not at all; empty where nothing is to be written."""
+    if folder is None or page is None:
+        return ""
+    folder.mkdir(parents=True, exist_ok=True)
+    goal = folder / name
+    descriptor, temporary = tempfile.mkstemp(prefix=".report-", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(page)
+            os.fchmod(file.fileno(), 0o644)
+        Path(temporary).replace(goal)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return str(goal)

@@ -1,0 +1,23 @@
+"""What the tags and aliases of a model version are called: what ``docs`` promise to scripts that read them."""
+
+import re
+
+ALIAS_STATE = "live"
+_ALIAS = re.compile(r"[^\w-]", re.ASCII)
+_RESERVED = re.compile(r"(?i)latest|v\d+")
+
+
+def review_tag(target: str, part: str = "") -> str:
+    """``promote.review.TARGET``, or its ``digest``, ``by`` or ``reason``."""
+    return f"promote.review.{target}" + (f".{part}" if part else "")
+
+
+def deployed_tag(target: str) -> str:
+    """``promote.deployed.TARGET``."""
+    return f"promote.deployed.{target}"
+
+
+def alias_of(target: str) -> str:
+    """The target's name as an alias; MLflow allows word characters and ``-``, and keeps ``latest`` and ``vN`` for itself."""
+    alias = _ALIAS.sub("-", target)
+    return f"target-{alias}" if _RESERVED.fullmatch(alias) else alias
