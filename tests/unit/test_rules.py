@@ -1,0 +1,262 @@
+"""Each rule by a table, all rules by a property: more facts never turn a decision into another."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.test_matrix import MATRIX
+
+from promote.core.facts import ExternalFile, Fact, HostFacts, ModelFacts, Target
+from promote.core.matrix import bare_runtime
+from promote.core.rules.engine import RULES, check
+from promote.core.serving import Template, build_config
+from promote.core.tensors import TensorSpec
+from promote.core.verdict import Compatible, Incompatible, Outcome, Undecided, judge
+
+
+def fact(value, *, measured=True):
+    return Fact(value, "test", measured=measured)
+
+
+X = TensorSpec("x", "FLOAT", ("batch", 4))
+Y = TensorSpec("y", "FLOAT", ("batch", 2))
+MODEL = ModelFacts(
+    format=fact("onnx"),
+    ir_version=fact(10),
+    opsets=fact({"": 21}),
+    inputs=fact((X,)),
+    outputs=fact((Y,)),
+    dtypes=fact(frozenset({"FLOAT"})),
+    weights_bytes=fact(2**30),
+    external=fact(()),
+    domains=fact(frozenset({""})),
+)
+PLAN = ModelFacts(
+    format=fact("tensorrt"),
+    weights_bytes=fact(2**30),
+    dtypes=fact(frozenset({"FLOAT"})),
+    arch=fact("x86_64"),
+    tensorrt=fact("10.16.1.11"),
+    compute_capability=fact("8.9"),
+)
+HOST = HostFacts(
+    device=fact("gpu"),
+    arch=fact("x86_64"),
+    triton=fact("26.05"),
+    driver=fact("580.95.05"),
+    gpu=fact("RTX 4090"),
+    memory_bytes=fact(24 * 2**30),
+    tensorrt=fact("10.16.1.11"),
+)
+
+
+def on(**host):
+    return Target(name="t", host=dataclasses.replace(HOST, **{k: v and fact(v) for k, v in host.items()}))
+
+
+def model(**facts):
+    return dataclasses.replace(MODEL, **{k: None if v is None else fact(v) for k, v in facts.items()})
+
+
+def plan(**facts):
+    return dataclasses.replace(PLAN, **{k: None if v is None else fact(v) for k, v in facts.items()})
+
+
+def said(rule, subject, target, **more):
+    found = [f for f in check(subject, target, MATRIX, **more) if f.rule == rule]
+    return sorted({f.outcome.value for f in found}), found
+
+
+TABLE = [
+    ("format", model(), on(), ["ok"]),
+    ("format", model(format=None), on(), ["unknown"]),
+    ("format", model(format="pickle"), on(), ["unknown"]),
+    ("format", plan(), on(device="cpu"), ["broken"]),
+    ("format", plan(), bare_runtime(MATRIX, "onnxruntime=1.20.1"), ["broken"]),
+    ("onnx-opset", model(), on(), ["ok"]),
+    ("onnx-opset", model(opsets={"": 26}), on(), ["broken"]),
+    ("onnx-opset", model(opsets={"": 25}), on(), ["ok"]),
+    ("onnx-opset", model(opsets={"": 22}), on(triton="24.12"), ["broken"]),
+    ("onnx-opset", model(opsets={"": 5}), on(), ["degraded"]),
+    ("onnx-opset", model(opsets={"ai.onnx.ml": 3}), on(), []),
+    ("onnx-opset", model(), on(triton=None), ["unknown"]),
+    ("onnx-opset", model(), on(triton="31.01"), ["unknown"]),
+    ("onnx-ir", model(ir_version=14), on(), ["broken"]),
+    ("onnx-ir", model(ir_version=13), on(), ["ok"]),
+    ("onnx-ml-opset", model(opsets={"": 21, "ai.onnx.ml": 6}), on(), ["broken"]),
+    ("onnx-domains", model(domains=frozenset({"com.microsoft"})), on(), ["degraded"]),
+    ("onnx-domains", model(domains=frozenset({"my.ops"})), on(), ["unknown"]),
+    ("onnx-domains", model(domains=frozenset({"ai.onnx.preview.training"})), on(), ["broken"]),
+    ("external-data", model(external=(ExternalFile("w", 10, 10),)), on(), ["ok"]),
+    ("external-data", model(external=(ExternalFile("w", 10, 9),)), on(), ["broken"]),
+    ("external-data", model(external=(ExternalFile("w", 10, None),)), on(), ["broken"]),
+    ("external-data", model(external=(ExternalFile("w", 10, 10, "a link"),)), on(), ["broken"]),
+    ("io-types", model(inputs=(TensorSpec("x", "SEQUENCE", None),)), on(), ["broken"]),
+    ("io-types", model(inputs=(TensorSpec("x", "BFLOAT16", ("b",)),)), on(triton="25.01"), ["broken"]),
+    ("io-types", model(inputs=(TensorSpec("x", "BFLOAT16", ("b",)),)), on(), ["ok"]),
+    ("plan-arch", plan(), on(), ["ok"]),
+    ("plan-arch", plan(arch="aarch64"), on(), ["broken"]),
+    ("plan-arch", plan(arch=None), on(), ["unknown"]),
+    ("plan-version", plan(), on(), ["ok"]),
+    ("plan-version", plan(tensorrt="10.16.1.12"), on(), ["broken"]),
+    ("plan-version", plan(), on(tensorrt="10.16"), ["unknown"]),
+    ("plan-gpu", plan(), on(), ["ok"]),
+    ("plan-gpu", plan(compute_capability="12.1"), on(), ["broken"]),
+    ("triton-release", model(), on(), ["ok"]),
+    ("triton-release", model(), on(triton="31.01"), ["unknown"]),
+    ("driver-floor", model(), on(), ["ok"]),
+    ("driver-floor", model(), on(driver="575.57.08"), ["broken"]),
+    ("driver-floor", model(), on(driver="575.57.08", gpu="L4", cuda="13.0.2"), ["degraded"]),
+    ("driver-floor", model(), on(driver="530.30.02", gpu="L4", cuda="13.0.2"), ["broken"]),
+    ("driver-floor", model(), on(driver="575.57.08", gpu="RTX 6000 Ada", cuda="13.0.2"), ["unknown"]),
+    ("driver-floor", model(), on(driver=None), ["unknown"]),
+    ("driver-floor", model(), on(device="cpu"), []),
+    ("compute-capability", model(), on(), ["ok"]),
+    ("compute-capability", model(), on(gpu="V100"), ["broken"]),
+    ("compute-capability", model(), on(gpu="V100", triton="24.10"), ["ok"]),
+    ("compute-capability", model(), on(gpu=None), ["unknown"]),
+    ("memory-fit", model(), on(), ["ok"]),
+    ("memory-fit", model(weights_bytes=13 * 2**30), on(), ["degraded"]),
+    ("memory-fit", model(weights_bytes=25 * 2**30), on(), ["broken"]),
+    ("memory-fit", model(), on(memory_bytes=None), ["unknown"]),
+    ("dtypes", model(), on(), ["ok"]),
+    ("dtypes", model(dtypes=frozenset({"BFLOAT16"})), on(), ["ok"]),
+    ("dtypes", model(dtypes=frozenset({"BFLOAT16"})), on(gpu="T4"), ["degraded"]),
+    ("dtypes", model(dtypes=frozenset({"FLOAT16"})), on(device="cpu"), ["degraded"]),
+    ("dtypes", model(dtypes=frozenset({"FLOAT8E4M3FN"})), on(device="cpu"), ["unknown"]),
+]
+
+
+@pytest.mark.parametrize(("rule", "subject", "target", "outcomes"), TABLE)
+def test_what_a_rule_says(rule, subject, target, outcomes):
+    words, found = said(rule, subject, target)
+    assert words == outcomes
+    for finding in found:
+        if finding.outcome is not Outcome.OK:
+            assert finding.remedy
+            assert finding.needs
+
+
+def test_a_measured_fact_that_differs_from_the_declared_one_is_drift():
+    measured = Fact("570.1", "nvidia-smi", measured=True, declared=Fact("580.95.05", "promote.toml"))
+    target = Target(name="t", host=dataclasses.replace(HOST, driver=measured))
+    words, found = said("drift", MODEL, target)
+    assert words == ["degraded"]
+    assert "580.95.05 was promote.toml" in found[0].needs
+
+
+def test_every_rule_has_a_row_in_the_table_and_says_why_and_by_whom():
+    ids = [rule.id for rule in RULES]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {row[0] for row in TABLE} | {"drift"} | set(CONFIG_IDS)
+    for rule in RULES:
+        assert rule.title
+        assert rule.source
+        assert len(rule.why) > 40
+
+
+CONFIG_IDS = ("config-name", "config-batching", "config-tensors", "config-instances")
+
+
+def config(target=None, **changes):
+    made = build_config(Template(), target or on(), "m", 3, (X,), (Y,))
+    for field, value in changes.items():
+        setattr(made, field, value)
+    return made
+
+
+def config_said(made, target=None, subject=MODEL):
+    findings = check(subject, target or on(), MATRIX, config=made, name="m", version=3)
+    return {f.rule for f in findings if f.outcome is Outcome.BROKEN}, findings
+
+
+def test_the_configuration_promote_builds_passes_every_rule():
+    broken, findings = config_said(config())
+    assert broken == set()
+    assert {f.rule for f in findings} >= set(CONFIG_IDS)
+
+
+def test_a_scalar_and_a_model_without_batch_axis_pass_too():
+    scalar, fixed = TensorSpec("s", "INT64", ()), TensorSpec("y", "FLOAT", (2, "n"))
+    subject = model(inputs=(scalar,), outputs=(fixed,))
+    made = build_config(Template(), on(), "m", 3, (scalar,), (fixed,))
+    broken, _ = config_said(made, subject=subject)
+    assert made.max_batch_size == 0
+    assert broken == {"config-tensors"}  # Triton cannot carry a scalar of a model that does not batch
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (lambda c: setattr(c, "name", "other"), "config-name"),
+        (lambda c: setattr(c, "backend", "python"), "config-name"),
+        (lambda c: c.version_policy.specific.versions.__setitem__(0, 4), "config-name"),
+        (lambda c: setattr(c, "max_batch_size", -1), "config-batching"),
+        (lambda c: c.dynamic_batching.preferred_batch_size.append(99), "config-batching"),
+        (lambda c: setattr(c.input[0], "name", "z"), "config-tensors"),
+        (lambda c: setattr(c.output[0], "name", "z"), "config-tensors"),
+        (lambda c: setattr(c.input[0], "data_type", 9), "config-tensors"),
+        (lambda c: c.input[0].dims.append(7), "config-tensors"),
+        (lambda c: c.input[0].dims.__setitem__(0, 5), "config-tensors"),
+        (lambda c: c.input[0].dims.__setitem__(0, 0), "config-tensors"),
+    ],
+)
+def test_a_spoiled_configuration_is_broken_by_the_rule_that_guards_it(spoil, rule):
+    made = config()
+    spoil(made)
+    assert rule in config_said(made)[0]
+
+
+def test_instances_on_a_device_the_target_lacks_are_broken():
+    assert config_said(config(), on(device="cpu"))[0] == {"config-instances"}
+
+
+def test_batching_needs_a_dynamic_first_axis_everywhere():
+    subject = model(outputs=(TensorSpec("y", "FLOAT", (8, 2)),))
+    assert "config-batching" in config_said(config(), subject=subject)[0]
+
+
+def decision(verdict):
+    return {Compatible: "yes", Incompatible: "no", Undecided: "?"}[type(verdict)]
+
+
+hosts = st.fixed_dictionaries(
+    {
+        "triton": st.sampled_from([None, "24.10", "24.12", "26.05", "31.01"]),
+        "driver": st.sampled_from([None, "525.60.13", "575.1", "580.95.05"]),
+        "gpu": st.sampled_from([None, "V100", "T4", "L4", "RTX 4090", "Voodoo 3"]),
+        "device": st.sampled_from([None, "gpu", "cpu"]),
+        "memory_bytes": st.sampled_from([None, 2**20, 2**40]),
+    }
+)
+models = st.fixed_dictionaries(
+    {
+        "ir_version": st.sampled_from([None, 8, 11, 14]),
+        "opsets": st.sampled_from([None, {"": 17}, {"": 22}, {"": 28}, {"": 17, "ai.onnx.ml": 9}]),
+        "domains": st.sampled_from([None, frozenset({""}), frozenset({"x.y"})]),
+        "external": st.sampled_from([None, (), (ExternalFile("w", 10, 9),)]),
+        "weights_bytes": st.sampled_from([None, 2**10, 2**30]),
+        "dtypes": st.sampled_from([None, frozenset({"FLOAT"}), frozenset({"BFLOAT16"})]),
+    }
+)
+
+
+@given(models, hosts, st.sets(st.sampled_from([*"abcdefghijk"])))
+@settings(max_examples=300, deadline=None)
+def test_more_facts_never_flip_a_decision(facts, host, hidden):
+    """Hiding facts may make a verdict undecided, never the opposite one."""
+    names = dict(zip("abcdefghijk", [*facts, *host], strict=False))
+    gone = {names[letter] for letter in hidden if letter in names}
+    full = judge("m", "t", check(model(**facts), on(**host), MATRIX))
+    less = judge(
+        "m",
+        "t",
+        check(
+            model(**{k: None if k in gone else v for k, v in facts.items()}),
+            on(**{k: None if k in gone else v for k, v in host.items()}),
+            MATRIX,
+        ),
+    )
+    if decision(less) != "?":
+        assert decision(full) == decision(less)
