@@ -57,11 +57,13 @@ class MlflowLedger:
         link = self._link()
         run_id = candidate.run.run_id
         logged = choose(link, get_run(link, run_id), candidate.model.name)
+        # Over a database MLflow would look "models:/" up in its process-wide tracking URI, which is not ours to set.
+        source = logged.source if link.address.remote else logged.location
         with told(link.address, f"reserving a version of {name}"):
             self._register(link, name)
             made = link.client.create_model_version(
                 name,
-                logged.source,
+                source,
                 run_id=run_id,
                 model_id=logged.model_id or None,
                 tags={_ID: promotion_id, _STATE: "reserved"},

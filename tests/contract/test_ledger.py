@@ -1,0 +1,244 @@
+"""The ``Ledger`` port: one suite over the fake, a SQLite store and a real MLflow server."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from promote.adapters.tracking.ledger import open_ledger
+from promote.core.facts import ModelFacts, Target
+from promote.core.review import Review
+from promote.core.stages import Candidate, Release, Run, SourceModel
+from promote.errors import InputError, IntegrityError, NotFound
+from promote.ports import Ledger
+from tests.fakes.factory import log_run
+from tests.fakes.registry import FakeRegistry, Steps, make_bundle
+from tests.fakes.tracking import FakeLedger
+
+REPORT = {"report.html": b"<p>fine</p>", "passport.json": b"{}", "description.md": b"**ner** for calypso"}
+
+
+@dataclass
+class Part:
+    """A ledger under test.
+
+    Args:
+        open: a new client of it.
+        run_id: a run it knows, with one model ``ner``.
+        uri: where MLflow is; empty for the fake.
+    """
+
+    open: Callable[[], Ledger]
+    run_id: str
+    uri: str = ""
+
+    def candidate(self) -> Candidate:
+        model = SourceModel(
+            name="ner", flavour="onnx", root="", files={}, entry="model.onnx", digest="sha256:" + "0" * 64
+        )
+        return Candidate(Run(run_id=self.run_id), model, ModelFacts())
+
+    def release(
+        self, name: str, version: int, *, target: str = "calypso", review: bool = True, data: bytes = b"w"
+    ) -> Release:
+        bundle = make_bundle({"model.onnx": data}, name=name, version=version, run_id=self.run_id)
+        bundle = replace(bundle, target=Target(name=target, review=review))
+        return FakeRegistry().push(bundle, Steps())
+
+    def recorded(self, name: str, data: bytes = b"w") -> tuple[int, Release]:
+        version = self.open().reserve(name, "id1", self.candidate())
+        release = self.release(name, version, data=data)
+        self.open().record(release, "id1", REPORT)
+        return version, release
+
+
+@pytest.fixture(scope="module")
+def runs_by_store() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture(
+    params=["fake", pytest.param("sqlite", marks=pytest.mark.mlflow), pytest.param("http", marks=pytest.mark.mlflow)]
+)
+def part(request: pytest.FixtureRequest, runs_by_store: dict[str, str]) -> Part:
+    if request.param == "fake":
+        fake = FakeLedger()
+        return Part(lambda: fake, "4f2a")
+    uri = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
+    if uri not in runs_by_store:
+        runs_by_store[uri] = log_run(uri, {"ner": "onnx"})
+    return Part(lambda: open_ledger(uri), runs_by_store[uri], uri)
+
+
+@pytest.fixture
+def real(part: Part) -> Part:
+    if not part.uri:
+        pytest.skip("the fake has no MLflow to look into")
+    return part
+
+
+@pytest.fixture
+def name() -> str:
+    return f"ner-{uuid.uuid4().hex[:8]}"
+
+
+def test_the_first_version_is_one_and_asking_writes_nothing(part, name):
+    assert part.open().next_version(name, "id1") == 1
+    assert part.open().next_version(name, "id1") == 1
+    assert part.open().reserve(name, "id1", part.candidate()) == 1
+
+
+def test_the_same_promotion_gets_its_version_again_and_another_the_next(part, name):
+    ledger = part.open()
+    assert ledger.reserve(name, "id1", part.candidate()) == 1
+    assert ledger.next_version(name, "id2") == 2
+    assert ledger.reserve(name, "id2", part.candidate()) == 2
+    assert part.open().reserve(name, "id1", part.candidate()) == 1
+    assert part.open().next_version(name, "id1") == 1
+    assert part.open().next_version(name, "id3") == 3
+
+
+def test_a_recorded_version_waits_for_its_review(part, name):
+    version = part.open().reserve(name, "id1", part.candidate())
+    promotion = part.open().record(part.release(name, version), "id1", REPORT)
+    assert promotion.review == "pending"
+    assert name in promotion.ui or promotion.ui.startswith("mlflow ui")
+    assert part.open().review(name, version, "calypso") == Review()
+
+
+def test_a_target_without_review_says_so(part, name):
+    version = part.open().reserve(name, "id1", part.candidate())
+    promotion = part.open().record(part.release(name, version, target="local", review=False), "id1", REPORT)
+    assert promotion.review == "not required"
+    assert part.open().review(name, version, "local").state == "pending"
+
+
+def test_a_decision_is_read_back_whole_and_only_for_its_target(part, name):
+    version, release = part.recorded(name)
+    decision = Review(state="approved", digest=release.stored.digest, by="ada", reason="reads well, F1 ≥ 0.9")
+    part.open().decide(name, version, "calypso", decision)
+    assert part.open().review(name, version, "calypso") == decision
+    assert part.open().review(name, version, "orin") == Review()
+
+
+def test_a_later_decision_replaces_the_earlier_one(part, name):
+    version, release = part.recorded(name)
+    part.open().decide(
+        name, version, "calypso", Review(state="approved", digest=release.stored.digest, by="ada", reason="yes")
+    )
+    rejected = Review(state="rejected", digest=release.stored.digest, by="bob", reason="")
+    part.open().decide(name, version, "calypso", rejected)
+    assert part.open().review(name, version, "calypso") == rejected
+
+
+def test_recording_again_keeps_the_decision_about_the_same_digest(part, name):
+    version, release = part.recorded(name)
+    decision = Review(state="approved", digest=release.stored.digest, by="ada", reason="ok")
+    part.open().decide(name, version, "calypso", decision)
+    assert part.open().record(release, "id1", REPORT).review == "approved"
+    assert part.open().review(name, version, "calypso") == decision
+
+
+def test_recording_another_digest_voids_the_decision(part, name):
+    version, release = part.recorded(name)
+    part.open().decide(name, version, "calypso", Review(state="approved", digest=release.stored.digest, by="ada"))
+    other = part.release(name, version, data=b"other weights")
+    assert part.open().record(other, "id1", REPORT).review == "pending"
+    assert part.open().review(name, version, "calypso") == Review()
+
+
+def test_recording_over_another_promotion_is_refused(part, name):
+    version, release = part.recorded(name)
+    with pytest.raises(IntegrityError, match=f"{name} version {version}"):
+        part.open().record(release, "id2", REPORT)
+
+
+@pytest.mark.parametrize("version", [1, 7])
+def test_a_version_that_is_not_there_is_named(part, name, version):
+    for ask in (
+        lambda: part.open().review(name, version, "calypso"),
+        lambda: part.open().decide(name, version, "calypso", Review(state="approved")),
+        lambda: part.open().deployed(name, version, "calypso", "sha256:0", "live"),
+        lambda: part.open().record(part.release(name, version), "id1", REPORT),
+    ):
+        with pytest.raises(NotFound, match=f"{name} has no version {version}"):
+            ask()
+
+
+def test_a_word_that_is_no_decision_is_refused(part, name):
+    version, _ = part.recorded(name)
+    with pytest.raises(InputError, match="maybe"):
+        part.open().decide(name, version, "calypso", Review(state="maybe"))
+
+
+def test_the_registry_page_shows_all_that_was_recorded(real, name):
+    import mlflow
+
+    version, release = real.recorded(name)
+    shown = mlflow.MlflowClient(real.uri, real.uri).get_model_version(name, str(version))
+    assert shown.description == "**ner** for calypso"
+    assert shown.run_id == real.run_id
+    assert shown.tags == {
+        "promote.id": "id1",
+        "promote.state": "recorded",
+        "promote.digest": release.stored.digest,
+        "promote.reference": release.stored.reference,
+        "promote.target": "calypso",
+        "promote.verdict": "compatible",
+        "promote.review.calypso": "pending",
+    }
+
+
+def test_the_report_lies_with_the_run_and_as_a_page_here(real, name, tmp_path):
+    import mlflow
+
+    version = real.open().reserve(name, "id1", real.candidate())
+    ledger = open_ledger(real.uri, reports=tmp_path / "reports")
+    promotion = ledger.record(real.release(name, version), "id1", REPORT)
+    assert promotion.report == str(tmp_path / "reports" / f"{name}-v{version}.html")
+    assert Path(promotion.report).read_bytes() == REPORT["report.html"]
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == [f"{name}-v{version}.html"]
+    folder = f"promote/{name}/v{version}"
+    there = mlflow.MlflowClient(real.uri).list_artifacts(real.run_id, folder)
+    assert {artifact.path for artifact in there} == {f"{folder}/{file}" for file in REPORT}
+
+
+def test_the_alias_of_the_target_follows_the_live_version(real, name):
+    import mlflow
+
+    ledger = real.open()
+    first, second = (ledger.reserve(name, identity, real.candidate()) for identity in ("id1", "id2"))
+    ledger.deployed(name, first, "calypso", "sha256:1", "live")
+    ledger.deployed(name, second, "calypso", "sha256:2", "live")
+    ledger.deployed(name, first, "calypso", "sha256:1", "kept")
+    client = mlflow.MlflowClient(real.uri, real.uri)
+    assert int(client.get_model_version_by_alias(name, "calypso").version) == second
+    assert client.get_model_version(name, str(first)).tags["promote.deployed.calypso"] == "kept sha256:1"
+    assert client.get_model_version(name, str(second)).tags["promote.deployed.calypso"] == "live sha256:2"
+
+
+@pytest.mark.parametrize("target", ["latest", "v2", "edge.site-1"])
+def test_a_target_whose_name_is_no_alias_can_be_noted(real, name, target):
+    import mlflow
+
+    version = real.open().reserve(name, "id1", real.candidate())
+    real.open().deployed(name, version, target, "sha256:1", "live")
+    model = mlflow.MlflowClient(real.uri, real.uri).get_registered_model(name)
+    assert list(model.aliases) == [target.replace(".", "-") if "." in target else f"target-{target}"]
+
+
+def test_the_address_of_the_page_is_the_servers_own_and_holds_no_credentials(real, name):
+    uri = real.uri.replace("http://", "http://ada:hunter2@")
+    ledger = open_ledger(uri)
+    version = ledger.reserve(name, "id1", real.candidate())
+    promotion = ledger.record(real.release(name, version), "id1", REPORT)
+    expected = (
+        f"{real.uri}/#/models/{name}/versions/1"
+        if real.uri.startswith("http")
+        else f"mlflow ui --backend-store-uri {real.uri}"
+    )
+    assert promotion.ui == expected

@@ -1,0 +1,119 @@
+"""Small runs in a real MLflow: a transformers model of random weights, an ONNX file, an exported program, a pickle."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tests.fakes.bundle import times
+from tests.parts.mlflow_server import EXPERIMENT
+
+LABELS = ("O", "B-SHIP")
+TEXT = "Nordlys left Tromso"
+
+
+@contextmanager
+def tracking(uri: str) -> Iterator[Any]:
+    """MLflow set to ``uri`` and quiet, and put back after."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        mlflow.set_experiment(EXPERIMENT)
+        yield mlflow
+    finally:
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
+
+
+def log_run(
+    uri: str, models: Mapping[str, str], *, texts: Mapping[str, str] | None = None, status: str = "FINISHED"
+) -> str:
+    """A run with these models (name -> kind, one of ``KINDS``) and text artifacts; its id."""
+    with tracking(uri) as mlflow:
+        with mlflow.start_run(run_name="small") as run:
+            mlflow.log_params({"seed": 7})
+            mlflow.log_metric("entity_f1", 0.5)
+            mlflow.set_tag("git.commit", "0123abc")
+            for path, text in (texts or {}).items():
+                mlflow.log_text(text, path)
+            for name, kind in models.items():
+                KINDS[kind](mlflow, name)
+        if status != "FINISHED":
+            mlflow.MlflowClient().set_terminated(run.info.run_id, status=status)
+    return str(run.info.run_id)
+
+
+def _transformers(mlflow: Any, name: str) -> None:
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    words = {word: i for i, word in enumerate(["[UNK]", "[PAD]", *TEXT.split()])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_max_length=32
+    )
+    config = transformers.DistilBertConfig(
+        vocab_size=len(words), dim=32, hidden_dim=32, n_layers=1, n_heads=2, max_position_embeddings=32,
+        id2label=dict(enumerate(LABELS)), label2id={label: i for i, label in enumerate(LABELS)},
+    )  # fmt: skip
+    model = transformers.DistilBertForTokenClassification(config).eval()
+    pipeline = transformers.pipeline("token-classification", model=model, tokenizer=fast)
+    mlflow.transformers.log_model(pipeline, name=name, input_example=[TEXT], pip_requirements=["torch"])
+
+
+def _onnx(mlflow: Any, name: str) -> None:
+    import onnx
+
+    model = onnx.load_from_string(times(2.0))
+    mlflow.onnx.log_model(model, name=name, input_example=_ROWS[4], pip_requirements=["onnx"])
+
+
+def _program(mlflow: Any, name: str) -> None:
+    import torch
+
+    mlflow.pytorch.log_model(
+        torch.nn.Linear(2, 2), name=name, input_example=_ROWS[2], serialization_format="pt2", pip_requirements=["torch"]
+    )
+
+
+def _pickled(mlflow: Any, name: str) -> None:
+    import torch
+
+    mlflow.pytorch.log_model(
+        torch.nn.Linear(2, 2),
+        name=name,
+        input_example=_ROWS[2],
+        serialization_format="pickle",
+        pip_requirements=["torch"],
+    )
+
+
+def _pyfunc(mlflow: Any, name: str) -> None:
+    class Doubled(mlflow.pyfunc.PythonModel):
+        def predict(self, model_input: list[float]) -> list[float]:
+            return [2 * value for value in model_input]
+
+    mlflow.pyfunc.log_model(python_model=Doubled(), name=name, pip_requirements=["mlflow"])
+
+
+_ROWS = {width: np.ones((2, width), np.float32) for width in (2, 4)}
+KINDS: Mapping[str, Callable[[Any, str], None]] = {
+    "transformers": _transformers,
+    "onnx": _onnx,
+    "program": _program,
+    "pickled": _pickled,
+    "pyfunc": _pyfunc,
+}

@@ -1,0 +1,89 @@
+"""The ``Ledger`` and ``Runs`` ports in memory; the ledger is trusted because it passes ``tests/contract/test_ledger.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from promote.core.names import model_name
+from promote.core.review import APPROVED, PENDING, REJECTED, Review
+from promote.core.stages import Candidate, Promotion, Release, RunRef
+from promote.errors import InputError, IntegrityError, NotFound
+from promote.ports import Step
+
+_DECISIONS = (PENDING, APPROVED, REJECTED)
+
+
+@dataclass
+class FakeRuns:
+    """Candidates by run id."""
+
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+
+    def find(self, ref: RunRef, step: Step) -> Candidate:
+        if ref.run_id not in self.candidates:
+            raise NotFound(f"run {ref.run_id!r} is not in memory")
+        candidate = self.candidates[ref.run_id]
+        if ref.model not in ("", candidate.model.name):
+            raise NotFound(f"run {ref.run_id} has no model {ref.model!r}", hint=f"it has: {candidate.model.name}")
+        return candidate
+
+
+@dataclass
+class Version:
+    """What the ledger knows of one version."""
+
+    promotion_id: str
+    digest: str = ""
+    reviews: dict[str, Review] = field(default_factory=dict)
+    report: dict[str, bytes] = field(default_factory=dict)
+    serves: dict[str, str] = field(default_factory=dict)  # target -> "state digest"
+
+
+@dataclass
+class FakeLedger:
+    """Versions by name and number; aliases by name and target."""
+
+    versions: dict[str, dict[int, Version]] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def reserve(self, name: str, promotion_id: str, candidate: Candidate) -> int:
+        number = self.next_version(name, promotion_id)
+        self.versions.setdefault(name, {}).setdefault(number, Version(promotion_id))
+        return number
+
+    def next_version(self, name: str, promotion_id: str) -> int:
+        there = self.versions.get(model_name(name), {})
+        same = [number for number, version in there.items() if version.promotion_id == promotion_id]
+        return min(same) if same else max(there, default=0) + 1
+
+    def record(self, release: Release, promotion_id: str, report: Mapping[str, bytes]) -> Promotion:
+        bundle, digest = release.bundle, release.stored.digest
+        version = self._version(bundle.name, bundle.version)
+        if version.promotion_id != promotion_id:
+            raise IntegrityError(f"{bundle.name} version {bundle.version} is another promotion's")
+        version.digest = digest
+        version.report.update(report)
+        before = version.reviews.get(bundle.target.name, Review())
+        if before.digest != digest:
+            version.reviews[bundle.target.name] = before = Review()
+        shown = before.state if bundle.target.review else "not required"
+        return Promotion(release=release, ui=f"fake:{bundle.name}/{bundle.version}", report="", review=shown)
+
+    def review(self, name: str, version: int, target: str) -> Review:
+        return self._version(name, version).reviews.get(target, Review())
+
+    def decide(self, name: str, version: int, target: str, review: Review) -> None:
+        if review.state not in _DECISIONS:
+            raise InputError(f"{review.state!r} is no decision")
+        self._version(name, version).reviews[target] = review if review.state != PENDING else Review()
+
+    def deployed(self, name: str, version: int, target: str, digest: str, state: str) -> None:
+        self._version(name, version).serves[target] = f"{state} {digest}"
+        if state == "live":
+            self.aliases[name, target] = version
+
+    def _version(self, name: str, version: int) -> Version:
+        if version not in self.versions.get(model_name(name), {}):
+            raise NotFound(f"{name} has no version {version}")
+        return self.versions[name][version]
