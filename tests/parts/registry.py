@@ -152,7 +152,7 @@ def _handler(service: TokenService, sign: Any) -> type[BaseHTTPRequestHandler]:
             if sent and not right:
                 self.send_error(401)
                 return
-            kind, name, actions = (scope.split(":") + ["", "", ""])[:3]
+            kind, name, actions = [*scope.split(":"), "", "", ""][:3]
             may = [a for a in actions.split(",") if right or a == "pull"]  # strangers may read
             now = int(time.time())
             expires = now - 3600 if len(service.given) in service.expired else now + 300

@@ -54,7 +54,7 @@ def ask_grpc(endpoint: str, doing: str) -> Iterator[Any]:
     except InferenceServerException as error:
         status, reason = str(error.status()).removeprefix("StatusCode."), str(error.message())
         if status == "DEADLINE_EXCEEDED":
-            raise NoAnswerYet(f"{doing}: Triton at {endpoint} (gRPC) did not answer in time") from error
+            raise _too_late(endpoint, "gRPC", doing) from error
         # UNAVAILABLE is also what Triton itself says of a model that is not ready.
         if status in ("UNIMPLEMENTED", "CANCELLED") or (status == "UNAVAILABLE" and not _live(client)):
             raise _unreachable(endpoint, "gRPC", doing, reason) from error
@@ -95,7 +95,7 @@ def ask_http(endpoint: str, doing: str, timeout: float, patience: float) -> Iter
     except InferenceServerException as error:
         raise DeployFailed(f"{doing}: {clean(str(error.message()))}") from error
     except TimeoutError as error:
-        raise NoAnswerYet(f"{doing}: Triton at {endpoint} (HTTP) did not answer in time") from error
+        raise _too_late(endpoint, "HTTP", doing) from error
     except (OSError, HTTPParseError) as error:
         raise _unreachable(endpoint, "HTTP", doing, str(error)) from error
     finally:
@@ -106,6 +106,13 @@ def _endpoint(text: str) -> str:
     if re.fullmatch(r"[^\s/@]+:[0-9]{1,5}", text):
         return text
     raise InputError(f"{printable(text)!r} is no endpoint: expected host:port without a scheme")
+
+
+def _too_late(endpoint: str, protocol: str, doing: str) -> NoAnswerYet:
+    return NoAnswerYet(
+        f"{doing}: Triton at {endpoint} ({protocol}) did not answer in time",
+        hint="is it a Triton, and is it loading something large? its log says what it is at",
+    )
 
 
 def _unreachable(endpoint: str, protocol: str, doing: str, reason: str) -> Unavailable:

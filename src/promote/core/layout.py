@@ -13,6 +13,7 @@ Triton ignores folders inside a version directory, so the bundle is a working mo
 """
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from promote.core.bundle_files import check_files
 from promote.core.facts import Target
@@ -21,6 +22,9 @@ from promote.core.passport import sha256, write_passport
 from promote.core.serving import Template, build_config, config_text
 from promote.core.stages import Blob, Bundle, Export, Proven
 from promote.core.verdict import Compatible
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 GOLDEN = "promote/golden.safetensors"
 PASSPORT = "promote/passport.json"
@@ -74,7 +78,7 @@ def write_config(export: Export, target: Target, template: Template, name: str, 
     return config_text(config_of(export, target, template, name, version))
 
 
-def config_of(export: Export, target: Target, template: Template, name: str, version: int):  # type: ignore[no-untyped-def]
+def config_of(export: Export, target: Target, template: Template, name: str, version: int) -> "ModelConfig":
     """The same as a protobuf ``ModelConfig``."""
     inputs, outputs = export.facts.inputs, export.facts.outputs
     labels = f"{version}/{LABELS}" if LABELS in export.files else ""

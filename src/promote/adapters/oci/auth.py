@@ -15,13 +15,12 @@ import requests
 from oras.auth.utils import parse_auth_header
 from requests.auth import AuthBase
 
-from promote.adapters.oci.credentials import PASSWORD, USERNAME, HostAuth
+from promote.adapters.oci.credentials import HostAuth, login_hint
 from promote.adapters.oci.origin import Origin, is_loopback, origin_of, shown
 from promote.core.names import printable
 from promote.errors import AuthError, Unavailable
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
-LOGIN_HINT = f"docker login HOST, or {USERNAME} and {PASSWORD}; on GHCR a token with the right write:packages (pull: read:packages)"
 # Token services that serve registries of other host names.
 _TOKEN_SERVICES = frozenset({"ghcr.io", "auth.docker.io"})
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,65536}")
@@ -64,7 +63,9 @@ class _TokenSession(PlainSession):
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Unavailable(f"the token service {shown(url)} answers {answer.status_code}")
         if answer.status_code != 200:
-            raise AuthError(f"the token service {shown(url)} refuses ({answer.status_code})", hint=LOGIN_HINT)
+            raise AuthError(
+                f"the token service {shown(url)} refuses ({answer.status_code})", hint=login_hint(self._origin.host)
+            )
         if not _TOKEN.fullmatch(_token(answer.content)):
             raise AuthError(f"the token service {shown(url)} gave no token")
         return answer
@@ -144,7 +145,10 @@ class RegistryAuth:
 
     def _basic(self, known: HostAuth) -> dict[str, str]:
         if not known.basic:
-            raise AuthError(f"{self._origin.host} asks for a user and password, and none are known", hint=LOGIN_HINT)
+            raise AuthError(
+                f"{self._origin.host} asks for a user and password, and none are known",
+                hint=login_hint(self._origin.host),
+            )
         if self._header:
-            raise AuthError(f"{self._origin.host} refuses the user and password", hint=LOGIN_HINT)
+            raise AuthError(f"{self._origin.host} refuses the user and password", hint=login_hint(self._origin.host))
         return {"Authorization": f"Basic {known.basic}"}

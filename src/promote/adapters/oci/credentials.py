@@ -72,21 +72,30 @@ class HostAuth(TokenAuth):  # type: ignore[misc]
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise AuthError(f"{name} did not answer within {_HELPER_SECONDS:.0f} s", hint=_HINT) from None
+            raise AuthError(
+                f"{name} did not answer within {_HELPER_SECONDS:.0f} s", hint=login_hint(hostname)
+            ) from None
         except OSError as error:
-            raise AuthError(f"{name} cannot be run: {error.strerror}", hint=_HINT) from None
+            raise AuthError(f"{name} cannot be run: {error.strerror}", hint=login_hint(hostname)) from None
         if ran.returncode != 0 and b"credentials not found" in ran.stdout:
             return None  # docker/docker-credential-helpers: this very text, on stdout
         try:
             given = _Given.model_validate_json(ran.stdout)
         except ValidationError:  # its text may hold the secret
-            raise AuthError(f"{name} gave no credentials for {hostname} (exit {ran.returncode})", hint=_HINT) from None
+            raise AuthError(
+                f"{name} gave no credentials for {hostname} (exit {ran.returncode})", hint=login_hint(hostname)
+            ) from None
         if given.Username == "<token>":
-            raise AuthError(f"{name} gave an identity token for {hostname}, which promote cannot use", hint=_HINT)
+            raise AuthError(
+                f"{name} gave an identity token for {hostname}, which promote cannot use", hint=login_hint(hostname)
+            )
         return _encoded(given.Username, given.Secret)
 
 
-_HINT = f"docker login, or {USERNAME} and {PASSWORD}"
+def login_hint(host: str) -> str:
+    """What to do where a registry knows nobody, or the one it knows has no right."""
+    rights = "; the token needs write:packages to push, read:packages to pull" if host == "ghcr.io" else ""
+    return f"docker login {host}, or {USERNAME} and {PASSWORD}{rights}"
 
 
 def _from_environment(env: Mapping[str, str]) -> tuple[str, str]:

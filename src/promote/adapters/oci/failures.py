@@ -15,7 +15,7 @@ from typing import TypeVar
 import requests
 import urllib3
 
-from promote.adapters.oci.auth import LOGIN_HINT
+from promote.adapters.oci.credentials import login_hint
 from promote.adapters.oci.origin import shown
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, PromoteError, Unavailable
 
@@ -92,8 +92,8 @@ def _root(error: BaseException) -> object:
     return getattr(inner, "reason", inner)
 
 
-def refusal(method: str, answer: requests.Response) -> Exception:
-    """What to raise for an answer that was not expected; ``Again`` where it may pass."""
+def refusal(method: str, answer: requests.Response, host: str) -> Exception:
+    """What to raise for an answer that was not expected; ``Again`` where it may pass. ``host`` is the registry's."""
     state, code = answer.status_code, _code(answer)
     message = f"{shown(answer.url)} answers {state}{f' {code}' if code else ''} to {method}"
     if state in _AGAIN:
@@ -101,9 +101,9 @@ def refusal(method: str, answer: requests.Response) -> Exception:
         when = f"in {after:.0f} s" if after else "later"
         return Again(Unavailable(message, hint=f"try again {when}; what was sent is kept"), after)
     if state == 401:
-        return AuthError(message, hint=LOGIN_HINT)
+        return AuthError(message, hint=login_hint(host))
     if state == 403:
-        return AuthError(message, hint=f"these credentials lack a right, or there are none: {LOGIN_HINT}")
+        return AuthError(message, hint=f"these credentials lack a right, or there are none: {login_hint(host)}")
     if state == 404:
         return NotFound(message, hint="a private repository may answer so to a stranger")
     if state in (400, 416):

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 
-from promote.adapters.oci.failures import PATIENT, Patience
+from promote.adapters.oci.failures import PATIENT, Again, Patience
 from promote.adapters.oci.files import counted, source
 from promote.adapters.oci.origin import Origin, origin_of, parse_origin, shown
 from promote.adapters.oci.store import BlobStore
@@ -144,7 +144,7 @@ class Remote:
     def _manifest(self, reference: str) -> bytes:
         url = f"{self._root}/manifests/{reference}"
         named = f"{self.repository}{'@' if DIGEST.fullmatch(reference) else ':'}{reference}"
-        with self._transport.send("GET", url, frozenset({200, 404}), headers={"Accept": MANIFEST_TYPE}) as answer:
+        with self._get_manifest(url, reference) as answer:
             if answer.status_code == 404:
                 raise NotFound(f"{named} is not there", hint="a private repository may answer so to a stranger")
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
@@ -165,6 +165,27 @@ class Remote:
                     f"the manifest {named} has digest {found}, which is not what was asked or promised"
                 )
             return data
+
+    def _get_manifest(self, url: str, reference: str) -> requests.Response:
+        """The answer, 200 or 404. CNCF Distribution answers 500, for ever, where a digest is that of a file.
+
+        Raises:
+            NotFound: the digest is that of a file.
+        """
+        expected, accept = frozenset({200, 404}), {"Accept": MANIFEST_TYPE}
+        try:
+            return self._transport.send("GET", url, expected, headers=accept)
+        except Again:
+            if DIGEST.fullmatch(reference) and self._is_file(reference):
+                raise NotFound(
+                    f"{self.repository}@{reference} is a file of a bundle, expected a bundle",
+                    hint="name the digest that promote model printed last",
+                ) from None
+            raise
+
+    def _is_file(self, name: str) -> bool:
+        with self._transport.send("HEAD", f"{self._root}/blobs/{name}", frozenset({200, 404})) as answer:
+            return answer.status_code == 200
 
     def put_manifest(self, reference: str, manifest: Blob) -> None:
         """See ``BlobStore``; a registry cannot tell whether a tag moved meanwhile, so the caller reads it back."""

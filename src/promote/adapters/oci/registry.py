@@ -23,7 +23,7 @@ _VERSION_TAG = re.compile(r"v([1-9][0-9]*)")
 _LARGEST_READ = 16 * 1024 * 1024
 
 
-def open_registry(base: str, *, env: Mapping[str, str]) -> "OciRegistry":
+def open_registry(base: str, env: Mapping[str, str]) -> "OciRegistry":
     """The registry at ``base``; nothing is contacted yet.
 
     Args:
@@ -110,9 +110,9 @@ class OciRegistry:
         for path, blob in stored.files.items():
             goal = root / bundle_path(path)
             with disk(f"make {printable(str(goal.parent))}"):
-                goal.parent.mkdir(parents=True, exist_ok=True)
-                if not goal.parent.resolve().is_relative_to(root.resolve()):
+                if not goal.parent.resolve().is_relative_to(root.resolve()):  # before anything is made out there
                     raise IntegrityError(f"{printable(str(goal.parent))} leads out of {printable(folder)}")
+                goal.parent.mkdir(parents=True, exist_ok=True)
             if not holds(goal, blob):
                 chunks = verified(store.stream(blob), blob, f"{stored.reference}: {path}")
                 write_whole(goal, counted(chunks, _Told(step, done, total)), root)

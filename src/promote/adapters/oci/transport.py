@@ -61,7 +61,7 @@ class Transport:
         if answer.status_code in expected:
             return answer
         with answer:
-            raise refusal(method, answer)
+            raise refusal(method, answer, self.origin.host)
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
