@@ -75,8 +75,8 @@ def _prepare() -> Path:
     (DEMO / "models").mkdir(parents=True, exist_ok=True)
     settings = DEMO / "promote.toml"
     if not settings.exists():
-        http, grpc = free_ports(0, 0)
-        text = f'[targets.local]\nhttp = "127.0.0.1:{http}"\ngrpc = "127.0.0.1:{grpc}"\nmodel_repository = "models"\n'
+        ports = free_ports(0, 0)
+        text = f'[targets.local]\nhttp = "127.0.0.1:{ports.http}"\ngrpc = "127.0.0.1:{ports.grpc}"\nmodel_repository = "models"\n'
         settings.write_text("# Written by the demo.\n" + text)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{DEMO / 'mlflow.db'}"
     os.environ.pop("PROMOTE_CONFIG", None)

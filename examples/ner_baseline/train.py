@@ -24,9 +24,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from examples.ner_baseline.grammar import LABELS, Sentence, digest, generate, split_names  # noqa: E402
+from examples.ner_baseline.grammar import LABELS, Sentence, digest, generate  # noqa: E402
 from examples.ner_baseline.host import git_commit, host_facts  # noqa: E402
-from examples.ner_baseline.scoring import entity_f1  # noqa: E402
+from examples.ner_baseline.scoring import Score, score  # noqa: E402
 from examples.ner_baseline.tokenization import align, train_tokenizer  # noqa: E402
 
 SIZES: dict[str, dict[str, int]] = {
@@ -63,10 +63,10 @@ def main() -> int:
     args = parser.parse_args()
     args.learning_rate = args.learning_rate or (5e-4 if args.size == "small" else 5e-5)
     _quiet()
-    names, unseen = split_names(args.seed)
-    train, held_out = generate(names, args.sentences, args.seed), generate(unseen, 400, args.seed + 1)
-    training = _train(args, train, held_out)
-    print(_log(args, training, digest(train, held_out)))
+    train = generate("train", args.sentences, args.seed)
+    validation, test = (generate("held_out", 400, args.seed + n) for n in (1, 2))
+    training = _train(args, train, validation)
+    print(_log(args, training, test, digest(train=train, validation=validation, test=test)))
     return 0
 
 
@@ -98,11 +98,11 @@ def _train(args: argparse.Namespace, train: list[Sentence], held_out: list[Sente
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=steps, pct_start=0.1)
     for epoch in range(args.epochs):
         loss = _epoch(training, batches, optimizer, schedule, args.seed + epoch)
-        scores = _score(training, held_out, args.batch_size)
-        training.history.append({"loss": loss, "entity_f1": scores["all"]})
+        overall, _ = _score(training, held_out, args.batch_size)
+        training.history.append({"loss": loss, "entity_f1": overall.f1})
         rate = training.samples / training.seconds
         print(
-            f"epoch {epoch + 1}/{args.epochs}  loss {loss:.4f}  entity F1 {scores['all']:.3f} on unseen names  "
+            f"epoch {epoch + 1}/{args.epochs}  loss {loss:.4f}  entity F1 {overall.f1:.3f} on unseen names  "
             f"{rate:,.0f} samples/s",
             file=sys.stderr,
             flush=True,
@@ -146,8 +146,8 @@ def _epoch(training: Training, batches: list[dict[str, Any]], optimizer: Any, sc
     return total / len(batches)
 
 
-def _score(training: Training, sentences: list[Sentence], size: int) -> dict[str, float]:
-    """F1 by kind on sentences whose names training never saw."""
+def _score(training: Training, sentences: list[Sentence], size: int) -> tuple[Score, dict[str, Score]]:
+    """Over all entities and by class, on sentences whose names training never saw."""
     import torch
 
     training.model.eval()
@@ -158,10 +158,10 @@ def _score(training: Training, sentences: list[Sentence], size: int) -> dict[str
             best = training.model(**{n: t.to(training.device) for n, t in batch.items()}).logits.argmax(-1).cpu()
         for row, mask in zip(best, labels >= 0, strict=True):
             guesses.append([LABELS[i] for i in row[mask].tolist()])
-    return entity_f1([s.labels for s in sentences], guesses)
+    return score([s.labels for s in sentences], guesses)
 
 
-def _log(args: argparse.Namespace, training: Training, corpus: str) -> str:
+def _log(args: argparse.Namespace, training: Training, test: list[Sentence], corpus: str) -> str:
     """Logs the run; returns its id."""
     import mlflow
     import transformers
@@ -170,20 +170,18 @@ def _log(args: argparse.Namespace, training: Training, corpus: str) -> str:
     print("logging to MLflow", file=sys.stderr, flush=True)
     mlflow.set_tracking_uri(args.tracking_uri)
     mlflow.set_experiment(args.experiment)
-    names, unseen = split_names(args.seed)
-    test = generate(unseen, 400, args.seed + 2)
     training.model.to("cpu")
     training.device = "cpu"
-    scores = _score(training, test, args.batch_size)
+    overall, by_class = _score(training, test, args.batch_size)
     with mlflow.start_run() as run:
         mlflow.log_params({**vars(args), "tracking_uri": None, "labels": len(LABELS), **SIZES[args.size]})
         for step, metrics in enumerate(training.history, 1):
             mlflow.log_metrics(metrics, step=step)
-        mlflow.log_metrics({f"test_f1_{kind.lower()}": value for kind, value in scores.items() if kind != "all"})
+        mlflow.log_metrics({f"test_f1_{kind.lower()}": value.f1 for kind, value in by_class.items()})
         seconds = training.seconds or 1.0
         mlflow.log_metrics(
             {
-                "entity_f1": scores["all"],
+                "entity_f1": overall.f1,
                 "parameters": sum(p.numel() for p in training.model.parameters()),
                 "train_seconds": training.seconds,
                 "train_samples_per_second": training.samples / seconds,

@@ -102,7 +102,8 @@ class Wiring:
         """MLflow's model registry."""
         from promote.adapters.tracking.ledger import open_ledger
 
-        return open_ledger(self.tracking_uri)
+        reports = self.settings.path(self.settings.work_dir) / "reports"
+        return open_ledger(self.tracking_uri, reports=reports)
 
     def runs(self, work: Path) -> Runs:
         """MLflow's runs, fetched into ``work``."""

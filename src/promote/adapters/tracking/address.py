@@ -70,7 +70,7 @@ def parse_address(uri: str) -> Address:
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         raise InputError("the tracking URI has a malformed host or port", hint=_HINT) from None
-    if parts.scheme in ("", "file"):
+    if parts.scheme in ("", "file") and uri != "databricks":
         raise InputError(
             f"{_without_credentials(uri)} is a folder: MLflow's file store is in maintenance and promote does not use it",
             hint="mlflow migrate-filestore moves it to SQLite",
