@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,6 +101,24 @@ def test_the_same_promotion_gets_its_version_again_and_another_the_next(part, na
     assert part.open().reserve(name, "id1", part.candidate()) == 1
     assert part.open().next_version(name, "id1") == 1
     assert part.open().next_version(name, "id3") == 3
+
+
+def test_two_that_race_for_one_promotion_get_one_version(part, name):
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda _: part.open().reserve(name, "id1", part.candidate()), range(4)))
+    assert set(got) == {1}
+    assert part.open().next_version(name, "id1") == 1
+
+
+def test_promotions_that_race_get_versions_of_their_own(real, name):
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda i: real.open().reserve(name, f"id{i}", real.candidate()), range(4)))
+    assert len(set(got)) == 4
+
+
+def test_a_name_that_is_no_model_name_is_refused(part):
+    with pytest.raises(InputError, match="is not allowed"):
+        part.open().next_version("x' OR name = 'y", "id1")
 
 
 def test_a_recorded_version_waits_for_its_review(part, name):

@@ -2,7 +2,6 @@
 
 import re
 
-ALIAS_STATE = "live"
 _ALIAS = re.compile(r"[^\w-]", re.ASCII)
 _RESERVED = re.compile(r"(?i)latest|v\d+")
 

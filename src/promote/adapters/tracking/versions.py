@@ -1,0 +1,116 @@
+"""Versions of a registered model, as MLflow's registry keeps them: counted, made, tagged.
+
+Not here: what the tags mean (``ledger``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from promote.adapters.tracking.client import Connection
+from promote.adapters.tracking.failures import told
+from promote.adapters.tracking.models import Logged
+from promote.core.names import model_name
+from promote.errors import NotFound
+
+ID_TAG = "promote.id"
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The versions of one model.
+
+    Args:
+        link: to the registry.
+        name: of the registered model, checked.
+    """
+
+    link: Connection
+    name: str
+
+    def numbers(self, promotion_id: str = "") -> list[int]:
+        """Those there are; those that carry ``promotion_id`` where one is given."""
+        found: list[int] = []
+        token = None
+        while True:
+            with told(self.link.address, f"reading versions of {self.name}"):
+                page = self.link.client.search_model_versions(
+                    f"name = '{self.name}'", max_results=_PAGE, page_token=token
+                )
+            found += [int(v.version) for v in page if promotion_id in ("", v.tags.get(ID_TAG, ""))]
+            if not (token := page.token):
+                return found
+
+    def make(self, logged: Logged, run_id: str, tags: Mapping[str, str]) -> int:
+        """A new version of a run's model; the registered model is made where it is not there."""
+        # Over a database MLflow would look "models:/" up in its process-wide tracking URI, which is not ours to set.
+        source = logged.source if self.link.address.remote else logged.location
+        with told(self.link.address, f"reserving a version of {self.name}"):
+            self._register()
+            made = self.link.client.create_model_version(
+                self.name,
+                source,
+                run_id=run_id,
+                model_id=logged.model_id or None,
+                tags=dict(tags),
+                await_creation_for=0,
+            )
+        return int(made.version)
+
+    def _register(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.link.client.create_registered_model(self.name, tags={"promote": "yes"})
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def tags(self, version: int) -> Mapping[str, str]:
+        """Its tags.
+
+        Raises:
+            NotFound: no such version.
+        """
+        missing = f"{self.name} has no version {version} in {self.link.address.shown}"
+        try:
+            with told(self.link.address, f"reading {self.name} version {version}", missing):
+                found: Any = self.link.client.get_model_version(self.name, str(version))
+        except NotFound as error:
+            raise NotFound(
+                error.message, hint="promote model makes versions; MLflow's Models page lists them"
+            ) from None
+        return dict(found.tags)
+
+    def tag(self, version: int, tags: Mapping[str, str]) -> None:
+        """Writes tags, in order."""
+        with told(self.link.address, f"tagging {self.name} version {version}"):
+            for key, value in tags.items():
+                self.link.client.set_model_version_tag(self.name, str(version), key, value)
+
+    def describe(self, version: int, text: str) -> None:
+        """Its description, Markdown."""
+        with told(self.link.address, f"describing {self.name} version {version}"):
+            self.link.client.update_model_version(self.name, str(version), description=text)
+
+    def alias(self, version: int, alias: str) -> None:
+        """Moves ``alias`` here."""
+        with told(self.link.address, f"moving alias {alias} to {self.name} version {version}"):
+            self.link.client.set_registered_model_alias(self.name, alias, str(version))
+
+    def page(self, version: int) -> str:
+        """The version's address in MLflow's UI, or the command that opens the UI."""
+        shown = self.link.address.shown
+        if self.link.address.remote:
+            return f"{shown}/#/models/{self.name}/versions/{version}"
+        return f"mlflow ui --backend-store-uri {shown}"
+
+
+def versions_of(link: Connection, name: str) -> Versions:
+    """The versions of ``name``.
+
+    Raises:
+        InputError: no model name.
+    """
+    return Versions(link, model_name(name))
