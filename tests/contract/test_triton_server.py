@@ -16,7 +16,7 @@ from promote.adapters.triton_server import TritonServer
 from promote.adapters.triton_wire import clean
 from promote.errors import DeployFailed, InputError, Unavailable
 from tests.contract.bench import READY_SECONDS, Bench, real_bench
-from tests.fakes.bundle import BROKEN, contents, fetched
+from tests.fakes.bundle import BROKEN, bundle, contents, fetched
 from tests.parts.triton import Served, new_name
 
 
@@ -78,6 +78,24 @@ def test_a_load_that_outlasts_patience_and_then_fails_is_told_with_its_reason(re
     hasty.load(name)
     with pytest.raises(DeployFailed, match="Protobuf parsing failed"):
         hasty.await_ready(name, 1, READY_SECONDS)
+
+
+@pytest.mark.triton
+def test_a_reason_of_an_earlier_load_is_not_that_of_the_load_under_way(real: Bench, tmp_path: Path) -> None:
+    name = new_name()
+    real.place(name, 1, model=BROKEN)
+    real.store.serve(name, (1,))
+    with pytest.raises(DeployFailed):
+        real.server.load(name)
+    assert real.server._state(name, 1)[0] == "UNAVAILABLE"
+    real.store.withdraw(name, 1)
+    good, files = bundle(tmp_path / "good", name, 1, 3.0)
+    real.store.place(good, files)
+    real.store.serve(name, (1,))
+    hasty = TritonServer(real.server._http, real.server._grpc, patience=0.05)
+    hasty.load(name)
+    hasty.await_ready(name, 1, READY_SECONDS)
+    real.times(name, 1, 3.0)
 
 
 @pytest.mark.triton
@@ -261,15 +279,16 @@ def rude() -> Iterator[str]:
 def test_a_server_that_never_answers_is_unavailable_in_time(silent: str, protocol: str) -> None:
     server = TritonServer(silent, silent, timeout=0.5, patience=0.5)
     began = time.monotonic()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=silent) as caught:
         server.require() if protocol == "http" else server.ready("m", 1)
+    assert caught.value.hint
     assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_server_that_is_no_triton_is_unavailable(rude: str, protocol: str) -> None:
     server = TritonServer(rude, rude, timeout=1, patience=1)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=rude):
         server.require() if protocol == "http" else server.ready("m", 1)
 
 

@@ -44,10 +44,10 @@ class FakeServer:
             raise DeployFailed(f"load {name}: failed to poll from model repository")
         wanted = {(name, version) for version in self.store.policy[name]}
         refused = {key: why for key in sorted(wanted - self.loaded.keys()) if (why := self._refusal(key))}
-        for key in sorted(wanted - self.loaded.keys() - refused.keys() - self.hangs):
-            self.loaded[key] = {"requests": 0.0, "failures": 0.0, "mean_ms": 0.0}
-        if refused:  # what was loaded before stays, also what the policy no longer names
+        if refused:  # all or none; what was loaded before stays, also what the policy no longer names
             raise DeployFailed(f"load {name}: " + "; ".join(f"version {v}: {why}" for (_, v), why in refused.items()))
+        for key in sorted(wanted - self.loaded.keys() - self.hangs):
+            self.loaded[key] = {"requests": 0.0, "failures": 0.0, "mean_ms": 0.0}
         for key in [key for key in self.loaded if key[0] == name and key not in wanted]:
             del self.loaded[key]
 

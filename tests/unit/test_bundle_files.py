@@ -157,6 +157,7 @@ def test_the_config_that_promote_writes_is_read_back_the_same() -> None:
         (b'output { name: "y" data_type: TYPE_FP32 dims: 1 label_filename: "../labels.txt" }', "label file"),
         (b'output { name: "y" data_type: TYPE_FP32 dims: 1 label_filename: "/etc/passwd" }', "label file"),
         (b'output { name: "y" data_type: TYPE_FP32 dims: 1 label_filename: "3/labels.txt\\n" }', "label file"),
+        (b'output { name: "y" data_type: TYPE_FP32 dims: 1 label_filename: "3/labels.txt.so" }', "label file"),
         (
             b'model_warmup { name: "w" batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: 1 '
             b'input_data_file: "../../../etc/shadow" } } }',

@@ -120,9 +120,10 @@ def test_damage_is_refused_or_read_but_never_a_crash(place: int, new: bytes) -> 
     data = join({"a": ({"x": X}, {"y": X > 2})})
     place %= len(data)
     try:
-        assert split(data[:place] + new + data[place + 1 :])
-    except IntegrityError as refused:
-        assert "\n" not in refused.message
+        cases = split(data[:place] + new + data[place + 1 :])
+    except IntegrityError:
+        return
+    assert all(inputs for inputs, _ in cases.values())
 
 
 def test_a_scalar_is_served_as_one_value() -> None:
