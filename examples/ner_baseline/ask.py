@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from examples.ner_baseline.scoring import spans  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,19 @@ def main() -> int:
 
     from tokenizers import Tokenizer
 
-    encoded = Tokenizer.from_file(str(args.bundle / "tokenizer/tokenizer.json")).encode(args.sentence)
+    words = args.sentence.split()
+    tokenizer = Tokenizer.from_file(str(args.bundle / "tokenizer/tokenizer.json"))
+    encoded = tokenizer.encode(words, is_pretokenized=True)
     labels = (args.bundle / "labels.txt").read_text().split()
     served = ask_triton(args.triton, args.model, args.version, encoded.ids)
-    answer = entities(args.sentence, encoded.offsets, served, labels)
+    answer = entities(words, encoded.word_ids, served, labels)
     print(f"  {args.sentence}\n")
     for entity in answer:
         print(f"  {entity.label:<10} {entity.text}")
     if not args.run:
         return 0
     own = ask_run(args.run, encoded.ids)
-    same = entities(args.sentence, encoded.offsets, own, labels) == answer
+    same = entities(words, encoded.word_ids, own, labels) == answer
     worst = abs(served - own).max()
     print(
         f"\n  the trained model itself says {'the same' if same else 'SOMETHING ELSE'}; largest difference of a logit {worst:.2g}"
@@ -93,27 +98,18 @@ def ask_run(run_id: str, ids: list[int]) -> np.ndarray:
     import transformers
 
     transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     model = transformers.AutoModelForTokenClassification.from_pretrained(folder / "model", local_files_only=True).eval()
     with torch.inference_mode():
         logits: np.ndarray = model(input_ids=torch.tensor([ids])).logits[0].numpy()
     return logits
 
 
-def entities(sentence: str, offsets: list[tuple[int, int]], logits: np.ndarray, labels: list[str]) -> list[Entity]:
-    """Joins B- and I- labels of neighbouring tokens to spans of the sentence."""
-    spans: list[tuple[str, int, int]] = []
-    for (begin, end), row in zip(offsets, logits, strict=True):
-        label = labels[int(row.argmax())]
-        if begin == end or label == "O":
-            continue
-        prefix, _, kind = label.partition("-")
-        if prefix == "I" and spans and spans[-1][0] == kind:
-            spans[-1] = (kind, spans[-1][1], end)
-        elif spans and spans[-1][0] == kind and spans[-1][2] == begin:  # a word piece of the same word
-            spans[-1] = (kind, spans[-1][1], end)
-        else:
-            spans.append((kind, begin, end))
-    return [Entity(sentence[begin:end], kind) for kind, begin, end in spans]
+def entities(words: list[str], word_ids: list[int | None], logits: np.ndarray, labels: list[str]) -> list[Entity]:
+    """The spans of the sentence; a word has the label of its first piece, as in training."""
+    firsts = {word: at for at, word in reversed(list(enumerate(word_ids))) if word is not None}
+    said = [labels[int(logits[firsts[word]].argmax())] for word in range(len(words))]
+    return [Entity(" ".join(words[begin:end]), kind) for kind, begin, end in sorted(spans(said), key=lambda s: s[1])]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ IGNORED = -100  # the label of pieces that torch's loss and the score leave out
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def train_tokenizer(sentences: Iterable[Sentence], size: int = 500) -> Any:
+def train_tokenizer(sentences: Iterable[Sentence], size: int = 700) -> Any:
     """A ``PreTrainedTokenizerFast`` of at most ``size`` pieces, few enough that
     an unseen name is made of seen pieces; the same sentences give the same vocabulary."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers

@@ -46,7 +46,11 @@ def test_targets_are_completed_by_their_release():
     assert calypso.host.gpu is None
     assert calypso.host.driver is None
     assert calypso.review
-    assert (calypso.http, calypso.grpc, calypso.model_repository) == ("calypso:8000", "calypso:8001", "/opt/triton/models")
+    assert (calypso.http, calypso.grpc, calypso.model_repository) == (
+        "calypso:8000",
+        "calypso:8001",
+        "/opt/triton/models",
+    )
     assert MATRIX.complete(calypso) == calypso
 
 

@@ -235,7 +235,8 @@ class Promotion:
         release: what was recorded.
         ui: address of its page in MLflow's UI, or the command that opens it.
         report: path of the report on this machine.
-        review: ``pending``, or ``not required`` where the target asks for no review.
+        review: ``pending``, ``not required`` where the target asks for no review, or the decision that this very digest
+            has already.
     """
 
     release: Release

@@ -194,7 +194,8 @@ def _from_program(program: Any, job: Mapping[str, Any]) -> Source:
 def _axis(limits: Any, batch: bool, biggest: int) -> Axis:
     low = max(1, int(limits.lower)) if limits is not None else 1
     high = biggest if batch else 4 * TYPICAL_LENGTH
-    if limits is not None and limits.upper.is_finite:
+    # An axis without end has torch's int_oo there, which says of itself that it is finite.
+    if limits is not None and str(limits.upper).isdigit():
         high = min(high, int(limits.upper))
     high = max(low, high)
     return Axis(low, max(low, min(TYPICAL_BATCH if batch else TYPICAL_LENGTH, high)), high)
