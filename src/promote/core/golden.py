@@ -95,7 +95,7 @@ def split(data: bytes) -> "dict[str, tuple[dict[str, np.ndarray], dict[str, np.n
         raise IntegrityError(
             f"golden samples: case {blind[0]} has no inputs" if blind else "golden samples hold no case"
         )
-    return cases
+    return dict(sorted(cases.items()))  # by key, case "0." came before case "0"
 
 
 def as_served(arrays: "Arrays") -> "dict[str, np.ndarray]":
