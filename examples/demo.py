@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from examples.local_triton.launch import CannotStart, LocalTriton, start  # noqa: E402
-from examples.local_triton.spawn import free_ports  # noqa: E402
+from examples.local_triton.launch import CannotStart, LocalTriton, start
+from examples.local_triton.spawn import free_ports
 
 DEMO = ROOT / ".demo"
 MODEL = "maritime-ner"

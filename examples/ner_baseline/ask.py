@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from examples.ner_baseline.scoring import spans  # noqa: E402
+from examples.ner_baseline.scoring import spans
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from examples.ner_baseline.grammar import LABELS, Sentence, digest, generate  # noqa: E402
-from examples.ner_baseline.host import git_commit, host_facts  # noqa: E402
-from examples.ner_baseline.scoring import Score, score  # noqa: E402
-from examples.ner_baseline.tokenization import align, train_tokenizer  # noqa: E402
+from examples.ner_baseline.grammar import LABELS, Sentence, digest, generate
+from examples.ner_baseline.host import git_commit, host_facts
+from examples.ner_baseline.scoring import Score, score
+from examples.ner_baseline.tokenization import align, train_tokenizer
 
 SIZES: dict[str, dict[str, int]] = {
     "small": {"n_layers": 2, "dim": 128, "hidden_dim": 512, "n_heads": 4, "max_position_embeddings": 512},
@@ -55,8 +55,8 @@ def main() -> int:
     parser.add_argument("--tracking-uri", default=os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"))
     parser.add_argument("--experiment", default="maritime-ner")
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--sentences", type=int, default=4000, help="in the training split (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--sentences", type=int, default=6000, help="in the training split (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=None, help="1.5e-3 for small, 5e-5 for full")
     parser.add_argument("--seed", type=int, default=7)

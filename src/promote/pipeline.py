@@ -143,9 +143,9 @@ def deploy(name: str, reference: str, target: Target, by: str, world: World) -> 
     Raises:
         DeployFailed: the target refused it or answered wrongly; the former version serves.
     """
-    with world.progress.stage("resolve", f"{name}:{reference}") as step:
+    with world.progress.stage("resolve", name) as step:
         stored = world.registry.resolve(name, reference)
-        step.say(stored.digest)
+        step.say(f"version {stored.version}, {stored.digest}")
     review = world.ledger.review(name, stored.version, target.name) if target.review else Review()
     approved = approve(stored, target, review)
     if not isinstance(approved, Approved):
@@ -161,7 +161,7 @@ def _bring_up(approved: Approved, by: str, world: World) -> Deployment:
     started = time.monotonic()
     former = world.store.current(stored.name)
     world.server.require()
-    with world.progress.stage("fetch", stored.reference) as step, world.store.staging(stored) as folder:
+    with world.progress.stage("fetch", f"from {stored.repository}") as step, world.store.staging(stored) as folder:
         world.store.place(stored, world.registry.fetch(stored, folder, step))
     live = _deployed(stored, by)
     return _switch(former, live, world, started, new=former is None or former.version != live.version)

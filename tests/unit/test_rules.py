@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.test_matrix import MATRIX
 
 from promote.core.facts import ExternalFile, Fact, HostFacts, ModelFacts, Target
 from promote.core.matrix import bare_runtime
@@ -13,6 +12,7 @@ from promote.core.rules.engine import RULES, check
 from promote.core.serving import Template, build_config
 from promote.core.tensors import TensorSpec
 from promote.core.verdict import Compatible, Incompatible, Outcome, Undecided, judge
+from tests.unit.test_matrix import MATRIX
 
 
 def fact(value, *, measured=True):

@@ -73,7 +73,8 @@ def _promoted(promotion: Promotion, as_json: bool) -> int:
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
     print_facts(
-        f"{bundle.name} v{bundle.version}", summary(bundle) | {"look at": promotion.ui, "report": promotion.report}
+        f"{bundle.name} v{bundle.version}",
+        summary(bundle.passport) | {"look at": promotion.ui, "report": promotion.report},
     )
     say()
     deploy = f"promote deploy {bundle.name}:v{bundle.version} --target {bundle.target.name}"
@@ -98,7 +99,7 @@ def _prepared(bundle: Bundle, as_json: bool) -> int:
     say()
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
-    print_facts(f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", summary(bundle))
+    print_facts(f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", summary(bundle.passport))
     for path, size in files.items():
         click.echo(f"{size:>12}  {path}")
     return 0

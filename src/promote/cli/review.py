@@ -24,6 +24,7 @@ def command() -> None:
 def show(config: str | None, reference: str, target_name: str, registry: str, as_json: bool) -> int:
     """Show what a reviewer needs of REFERENCE (MODEL:vN or MODEL@sha256:...)."""
     from promote.core.layout import PASSPORT
+    from promote.core.page import summary
     from promote.wiring import open_wiring
 
     name, version = options.split_reference(reference)
@@ -33,7 +34,8 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
         stored = world.registry.resolve(name, version)
         decided = world.ledger.review(name, stored.version, target_name)
         blob = stored.files[f"{name}/{stored.version}/{PASSPORT}"]
-        passport = json.loads(world.registry.read(stored, blob))
+        passport = world.registry.read(stored, blob)
+    facts = summary(passport)
     state = decided.state if target.review else "not required"
     if as_json:
         print_json(
@@ -43,26 +45,13 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
             state=state,
             by=decided.by,
             reason=decided.reason,
-            passport=passport,
+            passport=json.loads(passport),
         )
         return 0
-    lineage = passport["lineage"]
-    worst = max(passport["parity"]["differences"], key=lambda d: d["max_absolute"])
-    print_facts(
-        f"{name} v{stored.version} for {target_name}: {state}",
-        {
-            "digest": stored.digest,
-            "verdict": f"{passport['verdict']} with {passport['target']['name']}",
-            "parity": f"largest difference {worst['max_absolute']:.2g} in {worst['output']} ({worst['case']})",
-            "run": f"{lineage['run_id']} ({lineage['experiment']})",
-            "metrics": ", ".join(f"{k} {v:.4g}" for k, v in lineage["metrics"].items()) or "none logged",
-            **(
-                {"decided": f"by {decided.by or 'unknown'}: {decided.reason or '-'}"}
-                if decided.by or decided.reason
-                else {}
-            ),
-        },
+    decision = (
+        {"decided": f"by {decided.by or 'unknown'}: {decided.reason or '-'}"} if decided.by or decided.reason else {}
     )
+    print_facts(f"{name} v{stored.version} for {target_name}: {state}", {"digest": stored.digest} | facts | decision)
     click.echo(stored.reference)
     return 0
 

@@ -3,15 +3,17 @@
 Everything in them comes from outside and is escaped: the page is built as a tree of elements, never as text.
 """
 
-import math
+import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from promote.core.names import printable
 from promote.core.parity import OutputDifference, Tolerance
-from promote.core.stages import Bundle, Release
+from promote.core.stages import Release
 from promote.core.verdict import Finding
+from promote.errors import IntegrityError
 
 REPORT, DESCRIPTION, PASSPORT = "report.html", "description.md", "passport.json"
 _MARKS = {"ok": "✓", "degraded": "!", "unknown": "?", "broken": "✗"}
@@ -38,33 +40,50 @@ def report_files(release: Release) -> Mapping[str, bytes]:
     }
 
 
-def summary(bundle: Bundle) -> dict[str, str]:
-    """The few facts a reviewer looks at first, in order."""
-    proven = bundle.verdict.subject
-    run = proven.export.candidate.run
-    metrics = {name: value for name, value in run.metrics.items() if math.isfinite(value)}
-    chosen = [name for name in sorted(metrics) if re.search(r"f1|accuracy|auc|precision|recall|loss", name)][:6]
-    worst, tolerance = proven.parity.worst, proven.parity.tolerance
+def summary(passport: bytes) -> dict[str, str]:
+    """The few facts a reviewer looks at first, in order.
+
+    Raises:
+        IntegrityError: these bytes are no passport of promote.
+    """
+    try:
+        return _summary(json.loads(passport))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"the passport is not one of promote's: {type(error).__name__}") from error
+
+
+def _summary(passport: dict[str, Any]) -> dict[str, str]:
+    lineage, parity = passport["lineage"], passport["parity"]
+    metrics = {name: float(value) for name, value in lineage["metrics"].items()}
+    # What a reviewer asks for first: the scores, the one without a suffix (the overall one) before those by class.
+    scores = [name for name in metrics if re.search(r"f1|accuracy|auc|precision|recall|loss", name)]
+    chosen = sorted(scores, key=lambda name: (name.startswith("test_"), name))[:6] or sorted(metrics)[:6]
+    worst, tolerance = max(parity["differences"], key=lambda d: d["max_absolute"]), parity["tolerance"]
+    outcomes = [finding["outcome"] for finding in passport["findings"]]
+    counts = ", ".join(f"{outcomes.count(o)} {o}" for o in _MARKS if o in outcomes)
+    files = passport["files"].values()
+    experiment = f" ({lineage['experiment']})" if lineage["experiment"] else ""
     return {
-        "run": f"{run.run_id} ({run.experiment})" if run.experiment else run.run_id,
-        "metrics": ", ".join(f"{name} {metrics[name]:.4g}" for name in chosen or sorted(metrics)[:6]) or "none logged",
-        "parity": f"largest difference {worst.max_absolute:.2g} ({worst.output}, {worst.case}), "
-        f"allowed {tolerance.absolute:g} + {tolerance.relative:g} x value",
-        "export": "; ".join(proven.export.plan.reasons) or proven.export.plan.format,
-        "size": f"{sum(blob.size for blob in bundle.files.values()):,} bytes in {len(bundle.files)} files",
+        "run": f"{lineage['run_id']}{experiment}",
+        "verdict": f"{passport['verdict']} with {passport['target']['name']}: {counts}",
+        "metrics": ", ".join(f"{name} {metrics[name]:.4g}" for name in chosen) or "none logged",
+        "parity": f"largest difference {worst['max_absolute']:.2g} ({worst['output']}, {worst['case']}), "
+        f"allowed {tolerance['absolute']:g} + {tolerance['relative']:g} x value",
+        "export": "; ".join(passport["plan"]["reasons"]) or passport["plan"]["format"],
+        "size": f"{sum(file['size'] for file in files):,} bytes in {len(files)} files",
     }
 
 
 def _description(release: Release) -> str:
     bundle = release.bundle
-    rows = [f"- **{name}**: {_markdown(value)}" for name, value in summary(bundle).items()]
+    rows = [f"- **{name}**: {_markdown(value)}" for name, value in summary(bundle.passport).items()]
     review = [
         "",
         f"Approve: `promote review approve {bundle.name}:v{bundle.version} --target {bundle.target.name} --reason '...'`",
     ]
     return "\n".join(
         [
-            f"**{bundle.verdict.word}** with **{bundle.target.name}**, as promote checked it ({_counts(bundle)}).",
+            f"**{bundle.verdict.word}** with **{bundle.target.name}**, as promote checked it.",
             "",
             *rows,
             f"- **bundle**: `{release.stored.reference}`",
@@ -73,11 +92,6 @@ def _description(release: Release) -> str:
             "",
         ]
     )
-
-
-def _counts(bundle: Bundle) -> str:
-    outcomes = [finding.outcome.value for finding in bundle.verdict.findings]
-    return ", ".join(f"{outcomes.count(o)} {o}" for o in _MARKS if o in outcomes) + ": all rules ran"
 
 
 def _markdown(text: str) -> str:
@@ -107,7 +121,7 @@ def _report(release: Release) -> bytes:
         _el("h1", title),
         _el("p", _el("span", word, class_=f"word {word}"), f" with {bundle.target.name}"),
         _el("p", bundle.target.description, class_="small"),
-        _pairs(summary(bundle) | {"bundle": release.stored.reference}),
+        _pairs(summary(bundle.passport) | {"bundle": release.stored.reference}),
         _el("h2", "Compatibility"),
         _findings(bundle.verdict.findings),
         _el("h2", "Parity: the source model against the exported bytes"),
