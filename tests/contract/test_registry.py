@@ -444,6 +444,12 @@ def test_a_folder_with_other_things_is_not_made_a_layout(tmp_path: Path) -> None
     assert [p.name for p in (tmp_path / "ner").iterdir()] == ["thesis.tex"]
 
 
+def test_an_empty_folder_becomes_a_layout(tmp_path: Path) -> None:
+    (tmp_path / "ner").mkdir()
+    stored = open_registry(f"oci:{tmp_path}", env={}).push(unique(), Steps()).stored
+    assert open_registry(f"oci:{tmp_path}", env={}).resolve("ner", "v1") == stored
+
+
 def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 

@@ -118,7 +118,8 @@ class Layout:
         if (self.root / "oci-layout").is_file() and (self.root / "index.json").is_file():
             return
         with disk(f"make the layout {printable(str(self.root))}"):
-            if self.root.exists() and not {"oci-layout", "blobs"} & {path.name for path in self.root.iterdir()}:
+            there = {path.name for path in self.root.iterdir()} if self.root.exists() else set()
+            if there and not {"oci-layout", "blobs"} & there:  # an empty one may be another push's, a moment old
                 raise InputError(f"{self.root} is there and is no OCI layout", hint="name another folder")
             (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             sync_folder(self.root.parent)
