@@ -18,7 +18,7 @@ def script(monkeypatch, tmp_path):
     """Runs the given Python text in place of the real child."""
     real = sandbox.subprocess.Popen
 
-    def use(text, limits=Limits(seconds=20), said=None):
+    def use(text, limits=None, said=None):
         path = tmp_path / "child.py"
         path.write_text(text)
         monkeypatch.setattr(
@@ -26,7 +26,9 @@ def script(monkeypatch, tmp_path):
         )
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
-        return run_child({"do": "export"}, work, limits, (said if said is not None else []).append)
+        return run_child(
+            {"do": "export"}, work, limits or Limits(seconds=20), (said if said is not None else []).append
+        )
 
     return use
 

@@ -1,0 +1,185 @@
+"""The story on real parts, by the commands a user types: promote, review, deploy, ask, roll back; every flavour, every store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from tests.e2e.project import Project
+from tests.fakes.factory import LABELS, log_run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.mlflow]
+
+
+@pytest.fixture(scope="module")
+def runs(sqlite_uri):
+    """One run a kind of model."""
+    made = {}
+
+    def get(kind):
+        if kind not in made:
+            made[kind] = log_run(sqlite_uri, {"ner": kind}, texts={"labels.txt": "\n".join(LABELS) + "\n"})
+        return made[kind]
+
+    return get
+
+
+@pytest.fixture
+def project(tmp_path, sqlite_uri):
+    made = Project(tmp_path, sqlite_uri)
+    made.write(local='model_repository = "models"')
+    return made
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, sqlite_uri, triton):
+    """A project whose target ``local`` is the real Triton; ``careful`` is the same with a review."""
+    made = Project(tmp_path_factory.mktemp("project"), sqlite_uri)
+    where = f'http = "{triton.triton.http}"\ngrpc = "{triton.triton.grpc}"\nmodel_repository = "{triton.repository}"\n'
+    here = 'device = "cpu"\nonnxruntime = "installed"\ntriton = "24.10"\n'
+    made.write(local=where, careful=here + where)
+    return made
+
+
+def ask(triton, name, version, ids):
+    """Logits from the live server, as any client gets them."""
+    import tritonclient.http as client
+
+    server = client.InferenceServerClient(triton.triton.http)
+    inputs = []
+    for tensor in ("input_ids", "attention_mask"):
+        inputs.append(client.InferInput(tensor, ids.shape, "INT64"))
+        inputs[-1].set_data_from_numpy(ids if tensor == "input_ids" else np.ones_like(ids))
+    return server.infer(name, inputs, model_version=version).as_numpy("logits")
+
+
+@pytest.mark.triton
+def test_a_run_is_promoted_deployed_asked_and_rolled_back(served, runs, triton):
+    run, name = runs("transformers"), "story-ner"
+    promoted = served("model", run, "--target", "local", "--name", name)
+    reference = promoted.last
+    repository, _, digest = reference.partition("@")
+    assert repository.endswith(f"bundles/{name}")
+    assert digest.startswith("sha256:")
+    for stage in ("find", "plan", "export", "parity", "check", "push", "record"):
+        assert f"\n{stage} " in "\n" + promoted.err
+    assert "compatible with local" in promoted.err
+    assert f"next: promote deploy {name}:v1 --target local" in promoted.err
+
+    again = served("model", run, "--target", "local", "--name", name, "--json")
+    assert again.json["reference"] == reference  # running twice is resuming: the same bytes, the same version
+    assert again.json["bytes"]["sent"] == 0
+    assert again.json["version"] == 1
+
+    deployed = served("deploy", f"{name}@{digest}", "--target", "local")
+    assert deployed.last == reference
+    assert f"{name} version 1 is live on local" in deployed.err
+    ids = np.array([[1, 2, 3]], dtype=np.int64)
+    answer = ask(triton, name, "1", ids)
+    assert answer.shape == (1, 3, len(LABELS))
+    assert (triton.repository / name / "1" / "labels.txt").read_text().split() == list(LABELS)
+
+    # Another version of the same name: the other run's model replaces it, then goes back.
+    second = log_run(served.uri, {"ner": "transformers"})
+    assert served("model", second, "--target", "local", "--name", name, "--json").json["version"] == 2
+    live = served("deploy", f"{name}:v2", "--target", "local", "--json").json
+    assert (live["version"], live["former"]) == (2, 1)
+    assert len(live["replays"]) >= 4
+    assert np.abs(ask(triton, name, "2", ids) - answer).max() > 1e-3
+    back = served("rollback", name, "--target", "local")
+    assert back.last == reference
+    np.testing.assert_allclose(ask(triton, name, "", ids), answer, atol=1e-5)
+
+    shown = served("status", "--target", "local", "--json").json
+    row = next(m for m in shown["models"] if m["deployed"]["name"] == name)
+    assert row["ready"] is True
+    assert row["deployed"]["version"] == 1
+    assert row["deployed"]["digest"] == digest
+    table = served("status", "--target", "local")
+    assert f"{name}" in table.out
+    assert "ready" in table.out
+
+
+@pytest.mark.triton
+def test_a_target_that_asks_for_a_review_waits_for_one(served, runs):
+    run, name = runs("onnx"), "story-careful"
+    promoted = served("model", run, "--target", "careful", "--name", name)
+    assert "next: promote review approve" in promoted.err
+    waiting = served("deploy", f"{name}:v1", "--target", "careful", code=13)
+    assert "waits for a review for careful" in waiting.err
+    shown = served("review", "show", f"{name}:v1", "--target", "careful", "--json").json
+    assert shown["state"] == "pending"
+    assert shown["passport"]["verdict"] in ("compatible", "degraded")
+    served("review", "reject", f"{name}:v1", "--target", "careful", "--reason", "F1 is low on ports")
+    rejected = served("deploy", f"{name}:v1", "--target", "careful", code=14)
+    assert "F1 is low on ports" in rejected.err
+    approved = served("review", "approve", f"{name}:v1", "--target", "careful", "--reason", "looked at the errors")
+    assert approved.last == promoted.last
+    assert served("deploy", f"{name}:v1", "--target", "careful").last == promoted.last
+
+
+@pytest.mark.parametrize(("kind", "options"), [("onnx", ()), ("program", ()), ("pickled", ("--allow-pickle",))])
+def test_every_flavour_becomes_a_bundle(project, runs, kind, options):
+    made = project("model", runs(kind), "--target", "local", "--json", *options).json
+    assert made["verdict"] == "compatible"
+    assert made["name"] == "ner"
+
+
+def test_a_pickle_is_refused_until_it_is_allowed(project, runs):
+    refused = project("model", runs("pickled"), "--target", "local", code=2)
+    assert "is a pickle" in refused.err
+    assert "--allow-pickle" in refused.err
+    assert not (project.folder / "bundles").exists()
+
+
+def test_a_dry_run_writes_nothing(project, runs):
+    before = project.tree()
+    shown = project("model", runs("onnx"), "--target", "local", "--dry-run")
+    assert "dry run: nothing was pushed or recorded" in shown.err
+    assert "ner/1/model.onnx" in shown.out
+    assert project.tree() == before
+    assert project("model", runs("onnx"), "--target", "local", "--dry-run", "--json").json["dry_run"] is True
+
+
+@pytest.mark.registry
+def test_a_registry_holds_the_bundle_as_other_tools_read_it(project, runs, registry, tmp_path):
+    base = f"{registry.host}/acme"
+    made = project("model", runs("onnx"), "--target", "local", "--registry", base)
+    assert made.last.startswith(f"{base}/ner@sha256:")
+    again = project("model", runs("onnx"), "--target", "local", "--registry", base, "--json").json
+    assert again["bytes"]["sent"] == 0
+    skopeo = shutil.which("skopeo") or pytest.skip("skopeo is not installed: apt-get install skopeo")
+    address = f"docker://{made.last}"
+    raw = subprocess.run([skopeo, "inspect", "--tls-verify=false", "--raw", address], capture_output=True, check=True)
+    titles = [layer["annotations"]["org.opencontainers.image.title"] for layer in json.loads(raw.stdout)["layers"]]
+    assert "ner/config.pbtxt" in titles
+    assert "ner/1/promote/passport.json" in titles
+
+
+@pytest.mark.registry
+def test_oras_pulls_the_files_under_their_names(project, runs, registry, tmp_path):
+    import oras.client
+
+    made = project("model", runs("onnx"), "--target", "local", "--registry", f"{registry.host}/pulled").last
+    client = oras.client.OrasClient(insecure=True)
+    client.pull(target=made, outdir=str(tmp_path / "pulled"))
+    assert (tmp_path / "pulled/ner/config.pbtxt").read_text().startswith("#")
+    assert (tmp_path / "pulled/ner/1/model.onnx").stat().st_size > 50
+
+
+def test_the_story_over_an_mlflow_server(tmp_path, mlflow_server):
+    run = log_run(mlflow_server, {"ner": "onnx"})
+    project = Project(tmp_path, mlflow_server)
+    project.write(local='model_repository = "models"')
+    made = project("model", run, "--target", "local", "--name", "over-http")
+    assert f"{mlflow_server}/#/models/over-http/versions/1" in made.err
+    import mlflow
+
+    version = mlflow.MlflowClient(mlflow_server).get_model_version("over-http", "1")
+    assert version.tags["promote.digest"] == made.last.partition("@")[2]
+    assert "compatible" in version.description
+    artifacts = mlflow.MlflowClient(mlflow_server).list_artifacts(run, "promote/over-http/v1")
+    assert {a.path.rpartition("/")[2] for a in artifacts} >= {"report.html", "passport.json"}
