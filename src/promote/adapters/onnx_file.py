@@ -114,7 +114,7 @@ def _onnx_facts(model: Any, file: Path) -> ModelFacts:
         weights_bytes=Fact(weights.total(), name, measured=True),
         external=Fact(_external(seen.tensors, file), name, measured=True),
         domains=Fact(frozenset(seen.domains), name, measured=True),
-        producer=Fact(f"{model.producer_name} {model.producer_version}".strip(), name, measured=True),
+        producer=Fact(f"{_text(model.producer_name)} {_text(model.producer_version)}".strip(), name, measured=True),
         precision=Fact(_precision(weights), name, measured=True),
     )
 
@@ -130,6 +130,8 @@ def _walk(model: Any) -> _Seen:
     own = {(_domain(f.domain), f.name) for f in model.functions}
     nodes: list[Any] = [node for f in model.functions for node in f.node]
     graphs = [model.graph]
+    for function in model.functions:
+        graphs += _unfold(function.attribute_proto, seen)
     while graphs or nodes:
         if graphs:
             graph = graphs.pop()
@@ -140,16 +142,30 @@ def _walk(model: Any) -> _Seen:
         node = nodes.pop()
         if (_domain(node.domain), node.op_type) not in own:
             seen.domains.add(_domain(node.domain))
-        for attribute in node.attribute:
-            graphs += [attribute.g] if attribute.HasField("g") else []
-            graphs += attribute.graphs
-            seen.tensors += [attribute.t] if attribute.HasField("t") else []
-            seen.tensors += attribute.tensors
+        graphs += _unfold(node.attribute, seen)
     return seen
 
 
-def _domain(domain: str) -> str:
-    return "" if domain == "ai.onnx" else str(domain)
+def _unfold(attributes: Any, seen: _Seen) -> list[Any]:
+    """The graphs in these attributes; their tensors are seen."""
+    graphs: list[Any] = []
+    for attribute in attributes:
+        graphs += [attribute.g] if attribute.HasField("g") else []
+        graphs += attribute.graphs
+        seen.tensors += [attribute.t] if attribute.HasField("t") else []
+        seen.tensors += attribute.tensors
+    return graphs
+
+
+def _text(value: Any) -> str:
+    """A string of the file; protobuf hands out ``bytes`` where it is no UTF-8."""
+    if isinstance(value, str):
+        return value
+    raise IntegrityError(f"the ONNX model holds a name that is no UTF-8: {printable(repr(value), 60)}")
+
+
+def _domain(domain: Any) -> str:
+    return "" if domain == "ai.onnx" else _text(domain)
 
 
 def _dtype(number: int) -> DType:
@@ -162,7 +178,9 @@ def _dtype(number: int) -> DType:
 def _bytes(tensor: Any, name: str) -> int:
     """Bytes of a tensor's values, from its shape and type; strings as they lie there."""
     if any(d < 0 for d in tensor.dims):
-        raise IntegrityError(f"{name}: tensor {printable(tensor.name, 60)!r} has the shape {list(tensor.dims)[:8]}")
+        raise IntegrityError(
+            f"{name}: tensor {printable(_text(tensor.name), 60)!r} has the shape {list(tensor.dims)[:8]}"
+        )
     dtype = _dtype(tensor.data_type)
     count: int = math.prod(tensor.dims)
     if dtype == "STRING":
@@ -184,21 +202,22 @@ def _width(number: int) -> int:
 
 
 def _spec(value: Any) -> TensorSpec:
+    name = _text(value.name)
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         words = {"sequence_type": "SEQUENCE", "map_type": "MAP", "optional_type": "OPTIONAL", None: "UNDEFINED"}
-        return TensorSpec(value.name, DType(words.get(kind, str(kind).upper())), None)
+        return TensorSpec(name, DType(words.get(kind, str(kind).upper())), None)
     tensor = value.type.tensor_type
     shape = None
     if tensor.HasField("shape"):
-        shape = tuple(_dim(dim, f"{value.name}_{axis}") for axis, dim in enumerate(tensor.shape.dim))
-    return TensorSpec(value.name, _dtype(tensor.elem_type), shape)
+        shape = tuple(_dim(dim, f"{name}_{axis}") for axis, dim in enumerate(tensor.shape.dim))
+    return TensorSpec(name, _dtype(tensor.elem_type), shape)
 
 
 def _dim(dim: Any, unnamed: str) -> int | str:
     if dim.HasField("dim_value") and dim.dim_value > 0:
         return int(dim.dim_value)
-    return str(dim.dim_param) or unnamed
+    return _text(dim.dim_param) or unnamed
 
 
 def _external(tensors: list[Any], file: Path) -> tuple[ExternalFile, ...]:
@@ -208,7 +227,7 @@ def _external(tensors: list[Any], file: Path) -> tuple[ExternalFile, ...]:
     needed: dict[str, int] = {}
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL:
-            entries = {entry.key: entry.value for entry in tensor.external_data}
+            entries = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
             location = entries.get("location", "")
             end = _number(entries, "offset", file) + _number(entries, "length", file, _bytes(tensor, file.name))
             needed[location] = max(end, needed.get(location, 0))
