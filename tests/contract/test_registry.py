@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -13,7 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
 
+from promote.adapters.oci.failures import Again, refusal
 from promote.adapters.oci.registry import open_registry
 from promote.core.layout import content
 from promote.core.manifest import pack
@@ -489,3 +493,14 @@ def test_nobody_there_is_unavailable() -> None:
 
     with pytest.raises(Unavailable):
         open_registry(f"127.0.0.1:{free_port()}/x", env={}).resolve("ner", "v1")
+
+
+@pytest.mark.parametrize(("what", "passes"), [("manifests", True), ("blobs", False)])
+def test_a_good_manifest_refused_for_its_digest_is_sent_again_and_a_blob_is_not(what: str, passes: bool) -> None:
+    answer = requests.Response()
+    answer.status_code, answer.url = 400, f"http://h/v2/ner/{what}/sha256:{'0' * 64}?canary"
+    answer.raw = urllib3.HTTPResponse(io.BytesIO(b'{"errors":[{"code":"DIGEST_INVALID"}]}'), preload_content=False)
+    told = refusal("PUT", answer, "h")
+    assert isinstance(told, Again if passes else IntegrityError)
+    assert "DIGEST_INVALID" in str(told)
+    assert "canary" not in str(told)

@@ -107,7 +107,9 @@ def refusal(method: str, answer: requests.Response, host: str) -> Exception:
     if state == 404:
         return NotFound(message, hint="a private repository may answer so to a stranger")
     if state in (400, 416):
-        return IntegrityError(message, hint="the registry did not accept the bytes or their digest")
+        refused = IntegrityError(message, hint="the registry did not accept the bytes or their digest")
+        # CNCF Distribution says so of a good manifest while another push writes the link to a file both have.
+        return Again(refused) if code == "DIGEST_INVALID" and "/manifests/" in answer.url else refused
     return InputError(message, hint="this registry does not take OCI artifacts that way")
 
 
