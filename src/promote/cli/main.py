@@ -15,6 +15,7 @@ from types import FrameType
 import click
 
 from promote import __version__
+from promote.core.extras import not_installed
 from promote.errors import EXIT_CODES, Interrupted, PromoteError
 
 # verb -> one line for --help, so that --help imports none of them
@@ -87,7 +88,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of stdout left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a fault of ours, reported as such
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a library that is missing, or a fault of ours
+        if missing := not_installed(error):
+            return _report(missing.message, missing.hint, missing.exit_code, as_json)
         return _fault(error, as_json)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from promote.adapters.export.refusal import Refusal
+from promote.core.extras import not_installed
 
 
 def main(job_file: str) -> int:
@@ -27,6 +28,11 @@ def main(job_file: str) -> int:
             result = run(job)
     except Refusal as refusal:
         result = {"error": refusal.kind, "message": refusal.message, "hint": refusal.hint}
+    except ModuleNotFoundError as error:
+        missing = not_installed(error)
+        if missing is None:
+            raise
+        result = {"error": "input", "message": missing.message, "hint": missing.hint}
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
             raise
