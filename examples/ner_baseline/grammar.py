@@ -96,7 +96,11 @@ _SYLLABLES = tuple(
     "re rin ro sa sen ska so sta ta te ter tra u ul va ve vik wa wol ya za zor ing s t n r l ck sh th øy å ê ñ".split()
 )
 
+# A name made up by chance out of these words would train on what the held-out split is to ask.
+_HELD_OUT = frozenset(word.lower() for names in BY_CLASS.values() for name in names.held_out for word in name.split())
+
 _PART = re.compile(r"<(\w+)>")
+_SLOT = re.compile(r"\{(\w+)\}")
 _UNITS = ("tonnes", "tonnes", "t", "kg", "boxes", "tons", "pounds")
 _FIRST_DAY = date(2019, 1, 1)
 _DAYS = 2900
@@ -143,14 +147,14 @@ def _sentence(split: Split, rng: random.Random) -> Sentence:
     words: list[str] = []
     labels: list[str] = []
     for word in text.split():
-        if not word.startswith("{"):
-            words.append(word)
+        slot = _SLOT.fullmatch(word)
+        if slot is None:  # a plain word, which may hold a number: ``27.{small}``
+            words.append(_SLOT.sub(lambda part: _fill(part[1], split, rng), word))
             labels.append("O")
             continue
-        slot = word.strip("{}")
-        filled = _fill(slot, split, rng).split()
+        filled = _fill(slot[1], split, rng).split()
         words += filled
-        labels += _bio(slot, len(filled))
+        labels += _bio(slot[1], len(filled))
     # A sentence may begin with any rule; only then is its first word written large, names keep their own spelling.
     if labels[0] == "O":
         words[0] = words[0][0].upper() + words[0][1:]
@@ -186,8 +190,15 @@ def _fill(slot: str, split: Split, rng: random.Random) -> str:
 
 def _invented(slot: str, rng: random.Random) -> str:
     """One or two words nobody wrote before: ports, flags and vessels large, species and gear small."""
-    words = ["".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(rng.choice((1, 1, 2)))]
+    words = [_made_up(rng) for _ in range(rng.choice((1, 1, 2)))]
     return " ".join(words if slot in ("SPECIES", "GEAR") else [word.capitalize() for word in words])
+
+
+def _made_up(rng: random.Random) -> str:
+    """Syllables that are no word of a held-out name: ``ma r l in`` would be one."""
+    while (word := "".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4)))) in _HELD_OUT:
+        pass
+    return word
 
 
 def _imo(split: Split, rng: random.Random) -> str:
