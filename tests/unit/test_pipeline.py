@@ -1,0 +1,592 @@
+"""The story on parts in memory: what is touched in which order, and what is left standing whatever fails."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from promote import pipeline
+from promote.core.facts import Fact, HostFacts, ModelFacts, Target
+from promote.core.golden import join
+from promote.core.layout import content
+from promote.core.matrix import Matrix
+from promote.core.parity import ParityFailed
+from promote.core.review import APPROVED, REJECTED, NotApproved, Rejected, Review
+from promote.core.serving import Template
+from promote.core.stages import Candidate, Deployed, Export, Promotion, Run, RunRef, SourceModel
+from promote.core.verdict import Incompatible, Undecided
+from promote.errors import DeployFailed, InputError, IntegrityError, NotFound, Unavailable
+from promote.pipeline import Order, Prepared, deploy, promote_model, review_model, rollback, status
+from promote.ports import Outputs
+from tests.fakes.bundle import TOLERANCE, X, Y, samples, times
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.store import FakeStore
+from tests.fakes.tracking import FakeLedger, FakeRuns
+from tests.fakes.triton import FakeServer
+from tests.unit.test_matrix import MATRIX
+
+DESK = Target(
+    name="desk",
+    host=HostFacts(**{key: Fact(value, "test") for key, value in {
+        "device": "cpu", "arch": "x86_64", "triton": "24.12", "memory_bytes": 2**34,
+    }.items()}),
+    review=False,
+)  # fmt: skip
+GUARDED = replace(DESK, review=True)
+
+
+def fact(value):
+    return Fact(value, "model.onnx", measured=True)
+
+
+FACTS = ModelFacts(
+    format=fact("onnx"), ir_version=fact(8), opsets=fact({"": 17}), inputs=fact((X,)), outputs=fact((Y,)),
+    dtypes=fact(frozenset({"FLOAT"})), weights_bytes=fact(4), external=fact(()), domains=fact(frozenset({""})),
+    precision=fact("fp32"),
+)  # fmt: skip
+
+
+class Logged:
+    """A port that writes down what is asked of it before it answers."""
+
+    def __init__(self, part, name, log):
+        self._part, self._name, self._log = part, name, log
+
+    def __getattr__(self, method):
+        real = getattr(self._part, method)
+        if not callable(real):
+            return real
+
+        def asked(*args, **kwargs):
+            self._log.append(f"{self._name}.{method}")
+            return real(*args, **kwargs)
+
+        return asked
+
+
+class Story:
+    """A ``Progress`` that remembers its stages and what was said."""
+
+    def __init__(self):
+        self.told: list[str] = []
+
+    @contextmanager
+    def stage(self, name, detail=""):
+        self.told.append(f"{name}: {detail}")
+        yield self
+
+    def say(self, text):
+        self.told.append(text)
+
+    def update(self, done, total, unit="bytes"):
+        pass
+
+
+class Times:
+    """An ``Exporter`` of models that multiply: each run by the weight in its params. ``off`` spoils the exported outputs."""
+
+    def __init__(self):
+        self.off, self.facts = 0.0, FACTS
+
+    def export(self, candidate, plan, step):
+        weight = float(candidate.run.params["weight"])
+        cases = samples(weight)
+        source = {case: outputs for case, (_, outputs) in cases.items()}
+        exported = {case: {"y": out["y"] + np.float32(self.off)} for case, out in source.items()}
+        export = Export(
+            candidate=candidate, plan=plan, files={"model.onnx": content(times(weight))}, facts=self.facts,
+            samples=content(join(cases)), cases=tuple(cases),
+        )  # fmt: skip
+        return export, Outputs(source, exported)
+
+
+class Server(FakeServer):
+    """``trouble`` is called with the versions of each load before it happens."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.trouble = lambda versions: None
+
+    def load(self, name):
+        self.trouble(self.store.policy.get(name, ()))
+        super().load(name)
+
+
+@dataclass
+class Bench:
+    """A ``World`` of parts in memory; ``log`` is what was asked of those that touch something, in order."""
+
+    runs: Any
+    exporter: Any
+    registry: Any
+    ledger: Any
+    store: FakeStore
+    server: Server
+    log: list[str]
+    matrix: Matrix = MATRIX
+    template: Template = field(default_factory=Template)
+    progress: Story = field(default_factory=Story)
+
+    def promote(self, weight=2.0, target=DESK, **order):
+        """A run of that weight, promoted as ``times``."""
+        run_id = f"run-{weight:g}"
+        self.runs.candidates.setdefault(run_id, candidate(run_id, weight))
+        return promote_model(Order(ref=RunRef(run_id), tolerances={"fp32": TOLERANCE}, **order), target, self)
+
+    def deploy(self, version, target=DESK):
+        return deploy("times", f"v{version}", target, "ada@desk", self)
+
+    def up(self, *weights, target=DESK):
+        """Promotes and deploys a version for each weight, one after the other."""
+        for at, weight in enumerate(weights, 1):
+            assert isinstance(self.promote(weight), Promotion)
+            self.deploy(at, target)
+        self.log.clear()
+
+    def answers(self):
+        """Version -> what it makes of 1, of all versions loaded now."""
+        one = samples(1.0)["minimum"][0]["x"]
+        loaded = sorted(version for name, version in self.server.loaded if name == "times")
+        return {v: float(self.server.infer("times", v, {"x": one}, "http")["y"][0, 0]) for v in loaded}
+
+    def untouched(self):
+        return not self.registry.manifests and not self.ledger.versions and not self.store.placed
+
+
+def candidate(run_id, weight, *, flavour="onnx", facts=ModelFacts()):  # noqa: B008
+    digest = content(f"{run_id} {weight}".encode()).digest
+    model = SourceModel(name="times", flavour=flavour, root="", files={}, entry="model.onnx", digest=digest)
+    return Candidate(Run(run_id=run_id, experiment="ships", params={"weight": str(weight)}), model, facts)
+
+
+@pytest.fixture
+def bench():
+    log: list[str] = []
+    store = FakeStore()
+    return Bench(
+        runs=Logged(FakeRuns(), "runs", log),
+        exporter=Logged(Times(), "exporter", log),
+        registry=Logged(FakeRegistry(), "registry", log),
+        ledger=Logged(FakeLedger(), "ledger", log),
+        store=store,
+        server=Server(store),
+        log=log,
+    )
+
+
+def fail(error):
+    def raising(*args, **kwargs):
+        raise error
+
+    return raising
+
+
+# promote model
+
+
+def test_a_run_is_found_exported_proven_and_only_then_reserved_pushed_and_recorded(bench):
+    promotion = bench.promote()
+    assert isinstance(promotion, Promotion)
+    assert bench.log == [
+        "runs.find",
+        "exporter.export",
+        "ledger.next_version",
+        "ledger.reserve",
+        "registry.push",
+        "ledger.record",
+    ]
+    assert [line.split(":")[0] for line in bench.progress.told if ": " in line][:7] == [
+        "find", "plan", "export", "parity", "check", "push", "record",
+    ]  # fmt: skip
+    stored = promotion.release.stored
+    assert (stored.name, stored.version, promotion.review) == ("times", 1, "not required")
+    assert bench.registry.manifests.keys() == {("times", "v1"), ("times", stored.digest)}
+    assert bench.ledger.versions["times"][1].digest == stored.digest
+    assert bench.ledger.versions["times"][1].report["passport.json"] == promotion.release.bundle.passport
+
+
+def test_promoting_twice_is_resuming_and_another_run_is_the_next_version(bench):
+    first, again, other = bench.promote(2.0), bench.promote(2.0), bench.promote(3.0)
+    assert again.release.stored.reference == first.release.stored.reference
+    assert again.release.sent == 0
+    assert other.release.stored.version == 2
+
+
+def test_a_promotion_cut_off_before_the_push_takes_its_version_up_again(bench):
+    bench.registry._part.push = fail(Unavailable("registry is down"))
+    with pytest.raises(Unavailable):
+        bench.promote(2.0)
+    del bench.registry._part.push
+    assert bench.promote(3.0).release.stored.version == 2
+    assert bench.promote(2.0).release.stored.version == 1
+
+
+def test_a_dry_run_answers_with_the_very_bundle_and_writes_nothing(bench):
+    prepared = bench.promote(dry_run=True)
+    assert isinstance(prepared, Prepared)
+    assert bench.untouched()
+    assert prepared.bundle.files == bench.promote().release.bundle.files
+
+
+def test_an_export_that_answers_otherwise_is_refused_and_nothing_is_written(bench):
+    bench.exporter._part.off = 0.5
+    refusal = bench.promote()
+    assert isinstance(refusal, ParityFailed)
+    assert "differs in" in refusal.reasons[0]
+    assert bench.untouched()
+
+
+def test_what_the_run_declares_is_judged_before_minutes_of_export(bench):
+    hopeless = candidate("run-2", 2.0, facts=ModelFacts(opsets=Fact({"": 26}, "MLmodel")))
+    bench.runs.candidates["run-2"] = hopeless
+    refusal = bench.promote(2.0)
+    assert isinstance(refusal, Incompatible)
+    assert refusal.findings[0].rule == "onnx-opset"
+    assert bench.log == ["runs.find"]
+    assert bench.untouched()
+
+
+def test_an_opset_the_target_does_not_take_is_refused_before_the_export(bench):
+    bench.runs.candidates["run-2"] = candidate("run-2", 2.0, flavour="transformers")
+    assert isinstance(bench.promote(2.0, opset=22), Incompatible)
+    assert bench.log == ["runs.find"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [({"opsets": fact({"": 26})}, Incompatible), ({"ir_version": None}, Undecided), ({"external": None}, Undecided)],
+)
+def test_what_the_exported_file_says_is_judged_again_and_unknown_no_longer_passes(bench, changes, kind):
+    bench.exporter._part.facts = replace(FACTS, **changes)
+    assert isinstance(bench.promote(), kind)
+    assert "ledger.reserve" not in bench.log
+    assert bench.untouched()
+
+
+def test_a_name_that_cannot_be_served_is_refused_before_the_export(bench):
+    with pytest.raises(InputError, match="model name"):
+        bench.promote(name="../etc")
+    assert bench.log == ["runs.find"]
+
+
+def test_a_name_asked_for_is_the_name_served(bench):
+    assert bench.promote(name="thrice").release.stored.name == "thrice"
+
+
+# review
+
+
+def test_a_decision_is_about_the_digest_that_the_tag_names_now(bench):
+    digest = bench.promote().release.stored.digest
+    stored, review = review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada", reason="good"), bench)
+    assert stored.digest == review.digest == digest
+    assert bench.ledger.review("times", 1, "desk") == Review(state=APPROVED, digest=digest, by="ada", reason="good")
+
+
+@pytest.mark.parametrize(
+    ("review", "kind"),
+    [
+        (None, NotApproved),
+        (Review(state=REJECTED, by="ada", reason="drops ships"), Rejected),
+        (Review(state=APPROVED, digest="sha256:" + "0" * 64), NotApproved),
+    ],
+)
+def test_what_nobody_approved_never_reaches_the_target(bench, review, kind):
+    bench.promote(target=GUARDED)
+    if review is not None:
+        bench.ledger.decide("times", 1, "desk", review)
+    assert isinstance(bench.deploy(1, GUARDED), kind)
+    assert bench.server.asked == []
+    assert bench.store.placed == {}
+
+
+def test_an_approved_digest_is_deployed(bench):
+    bench.promote(target=GUARDED)
+    review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada"), bench)
+    assert bench.deploy(1, GUARDED).live.version == 1
+
+
+def test_without_an_answer_about_the_review_nothing_is_deployed(bench):
+    bench.promote(target=GUARDED)
+    bench.ledger._part.review = fail(Unavailable("MLflow is down"))
+    with pytest.raises(Unavailable):
+        bench.deploy(1, GUARDED)
+    assert bench.store.placed == {}
+
+
+# deploy
+
+
+def test_a_first_deployment_loads_replays_over_both_protocols_and_is_committed(bench):
+    bench.promote()
+    deployment = bench.deploy(1)
+    assert (deployment.live.version, deployment.live.by, deployment.former) == (1, "ada@desk", None)
+    assert [(r.protocol, r.case) for r in deployment.replays] == [
+        ("http", "minimum"), ("http", "typical"), ("grpc", "minimum"), ("grpc", "typical"),
+    ]  # fmt: skip
+    assert bench.answers() == {1: 2.0}
+    assert bench.store.current("times").digest == deployment.live.digest
+    assert bench.ledger.versions["times"][1].serves["desk"] == f"live {deployment.live.digest}"
+
+
+def test_the_former_version_serves_until_the_new_one_has_answered(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    served: list[dict[int, float]] = []
+    bench.server.twists[("times", 2)] = lambda answer: served.append(sorted(bench.server.loaded)) or answer
+    deployment = bench.deploy(2)
+    assert served
+    assert all(("times", 1) in loaded for loaded in served)
+    assert bench.answers() == {2: 3.0}
+    assert (deployment.former.version, deployment.live.version) == (1, 2)
+    assert bench.store.policy["times"] == (2,)
+    assert ("times", 1) in bench.store.placed
+    serves = {number: version.serves["desk"].split()[0] for number, version in bench.ledger.versions["times"].items()}
+    assert serves == {1: "kept", 2: "live"}
+
+
+def test_deploying_what_is_live_already_proves_it_again_and_changes_nothing(bench):
+    bench.up(2.0)
+    before = list(bench.store.record)
+    assert bench.deploy(1).replays
+    assert bench.store.record == before
+    assert bench.answers() == {1: 2.0}
+
+
+def standing(bench, *, version=1, weight=2.0):
+    """Asserts that this version alone serves and is what the record says, and that nobody holds the lock."""
+    assert bench.answers() == {version: weight}
+    assert bench.store.policy["times"] == (version,)
+    assert bench.store.current("times").version == version
+    assert bench.store.locked == set()
+
+
+def test_a_version_the_server_refuses_leaves_the_former_serving_and_the_reason_is_told(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    bench.server.refuses[("times", 2)] = "Unsupported model IR version: 99"
+    with pytest.raises(DeployFailed, match="Unsupported model IR version: 99"):
+        bench.deploy(2)
+    standing(bench)
+    assert ("times", 2) not in bench.store.placed
+    assert "desk" not in bench.ledger.versions["times"][2].serves
+
+
+def test_a_version_that_never_becomes_ready_leaves_the_former_serving(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    bench.server.hangs.add(("times", 2))
+    with pytest.raises(DeployFailed, match="version 2 did not become ready"):
+        bench.deploy(2)
+    standing(bench)
+
+
+def test_a_wrong_answer_leaves_the_former_serving(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    bench.server.twists[("times", 2)] = lambda answer: {"y": answer["y"] + np.float32(0.5)}
+    with pytest.raises(DeployFailed, match=r"times version 2 answers wrongly over http: .*differs in") as caught:
+        bench.deploy(2)
+    assert caught.value.hint
+    standing(bench)
+
+
+@pytest.mark.parametrize("gone", [lambda answer: {}, lambda answer: {"y": answer["y"], "z": answer["y"]}])
+def test_a_missing_or_an_extra_output_is_a_wrong_answer(bench, gone):
+    bench.up(2.0)
+    bench.promote(3.0)
+    bench.server.twists[("times", 2)] = gone
+    with pytest.raises(DeployFailed, match="answers wrongly"):
+        bench.deploy(2)
+    standing(bench)
+
+
+def test_a_record_that_cannot_be_written_leaves_the_former_serving(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    bench.store.commit = fail(Unavailable("disk full"))
+    with pytest.raises(Unavailable, match="disk full"):
+        bench.deploy(2)
+    standing(bench)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a fault of promote itself")])
+def test_an_interrupt_during_the_load_leaves_the_former_serving_and_goes_on(bench, error):
+    bench.up(2.0)
+    bench.promote(3.0)
+
+    def trouble(versions):
+        if 2 in versions:
+            raise error
+
+    bench.server.trouble = trouble
+    with pytest.raises(type(error)):
+        bench.deploy(2)
+    standing(bench)
+
+
+def test_a_first_deployment_that_fails_leaves_nothing_behind(bench):
+    bench.promote()
+    bench.server.refuses[("times", 1)] = "no kernel"
+    with pytest.raises(DeployFailed, match="no kernel"):
+        bench.deploy(1)
+    assert bench.answers() == {}
+    assert bench.store.placed == {}
+    assert bench.store.policy == {}
+    assert bench.store.current("times") is None
+
+
+def test_an_older_version_that_fails_now_keeps_its_place_for_a_rollback(bench):
+    bench.up(2.0, 3.0)
+    bench.server.refuses[("times", 1)] = "no kernel"
+    with pytest.raises(DeployFailed, match="no kernel"):
+        bench.deploy(1)
+    standing(bench, version=2, weight=3.0)
+    assert ("times", 1) in bench.store.placed
+
+
+def test_a_kept_version_that_cannot_live_with_the_new_configuration_is_left_out(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+
+    def trouble(versions):
+        if versions == (1, 2):
+            raise DeployFailed("version 1 expects other inputs")
+
+    bench.server.trouble = trouble
+    assert bench.deploy(2).former.version == 1
+    standing(bench, version=2, weight=3.0)
+
+
+def test_when_putting_back_fails_too_both_reasons_are_told(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+
+    def trouble(versions):
+        if versions == (1,):
+            bench.server.down = True
+        elif 2 in versions:
+            raise DeployFailed("no kernel for Mul")
+
+    bench.server.trouble = trouble
+    with pytest.raises(DeployFailed) as caught:
+        bench.deploy(2)
+    assert caught.value.message == (
+        "times version 2 failed: no kernel for Mul; putting back times version 1 failed too: no Triton answers"
+    )
+    assert "promote status" in caught.value.hint
+    assert bench.store.current("times").version == 1
+
+
+def test_a_server_that_does_not_answer_is_told_before_anything_is_fetched(bench):
+    bench.promote()
+    bench.server.down = True
+    with pytest.raises(Unavailable):
+        bench.deploy(1)
+    assert "registry.fetch" not in bench.log
+    assert bench.store.placed == {}
+
+
+def test_other_bytes_in_the_registry_never_reach_the_server(bench):
+    bench.up(2.0)
+    stored = bench.promote(3.0).release.stored
+    blob = stored.files["times/2/model.onnx"]
+    bench.registry.blobs[blob.digest] = times(4.0)
+    with pytest.raises(IntegrityError):
+        bench.deploy(2)
+    standing(bench)
+
+
+def test_two_deployments_of_one_model_at_once_are_refused(bench):
+    bench.promote()
+    with bench.store.lock("times"), pytest.raises(Unavailable, match="another"):
+        bench.deploy(1)
+
+
+def test_a_deployment_stands_even_when_mlflow_cannot_be_told(bench):
+    bench.promote()
+    bench.ledger._part.deployed = fail(Unavailable("MLflow does not answer"))
+    assert bench.deploy(1).live.version == 1
+    standing(bench)
+    assert "not noted: MLflow does not answer" in bench.progress.told
+
+
+# roll back
+
+
+def test_a_rollback_serves_the_former_version_without_a_registry(bench):
+    bench.up(2.0, 3.0)
+    bench.registry.manifests.clear()
+    back = rollback("times", DESK, "bob@desk", bench)
+    assert (back.live.version, back.live.by, back.former.version) == (1, "bob@desk", 2)
+    assert len(back.replays) == 4
+    standing(bench)
+    assert [line.version for line in bench.store.history("times")] == [1, 2, 1]
+    assert bench.log == ["ledger.deployed", "ledger.deployed"]
+
+
+def test_a_rollback_of_a_rollback_goes_forward_again(bench):
+    bench.up(2.0, 3.0)
+    rollback("times", DESK, "ada", bench)
+    assert rollback("times", DESK, "ada", bench).live.version == 2
+
+
+def test_a_rollback_to_a_named_version(bench):
+    bench.up(2.0, 3.0, 4.0)
+    assert rollback("times", DESK, "ada", bench, version=1).live.version == 1
+    standing(bench)
+
+
+@pytest.mark.parametrize(
+    ("weights", "version", "told", "hint"),
+    [
+        ((), None, "times was never deployed to desk", "promote status"),
+        ((2.0,), None, "an earlier version of times never served on desk", "go back to: none"),
+        ((2.0, 3.0), 7, "v7 of times never served on desk", "go back to: v1"),
+        ((2.0, 3.0), 2, "v2 of times never served on desk", "go back to: v1"),
+    ],
+)
+def test_nothing_to_go_back_to_is_not_found(bench, weights, version, told, hint):
+    bench.up(*weights)
+    with pytest.raises(NotFound) as caught:
+        rollback("times", DESK, "ada", bench, version=version)
+    assert caught.value.message == told
+    assert hint in caught.value.hint
+
+
+def test_a_rollback_that_fails_leaves_the_live_version_serving(bench):
+    bench.up(2.0, 3.0)
+    bench.server.twists[("times", 1)] = lambda answer: {"y": -answer["y"]}
+    with pytest.raises(DeployFailed, match="version 1 answers wrongly"):
+        rollback("times", DESK, "ada", bench)
+    standing(bench, version=2, weight=3.0)
+    assert ("times", 1) in bench.store.placed
+
+
+# status
+
+
+def test_status_tells_what_the_record_and_what_the_server_say(bench):
+    bench.up(2.0, 3.0)
+    bench.store.record.append(
+        Deployed(name="gone", version=4, digest="d", repository="r", since="2026-01-01T00:00:00Z", by="", state="live")
+    )
+    version, rows = status(bench)
+    assert version == "2.51.0"
+    gone, live = rows
+    assert (gone.deployed.name, gone.ready, gone.statistics) == ("gone", False, {})
+    assert (live.deployed.version, live.ready) == (2, True)
+    assert live.statistics["requests"] == 4  # the golden replays
+
+
+def test_status_of_a_server_that_does_not_answer_is_unavailable(bench):
+    bench.server.down = True
+    with pytest.raises(Unavailable):
+        status(bench)
+
+
+def test_times_are_utc_to_the_second():
+    assert pipeline.now()[10] == "T"
+    assert pipeline.now().endswith("Z")
