@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from promote.core.parity import DEFAULT_TOLERANCES, Tolerance
 from promote.errors import InputError
@@ -141,16 +141,23 @@ def load_settings(config: str | None, environ: Mapping[str, str]) -> Settings:
             raise InputError(f"{path}: {error}", hint="promote init writes a commented example") from error
     if "folder" in given:
         raise InputError(f"{path}: folder: unknown key")
-    if uri := environ.get("MLFLOW_TRACKING_URI"):
-        given.setdefault("mlflow", {})["tracking_uri"] = uri
+    mlflow = given.setdefault("mlflow", {})
+    if (uri := environ.get("MLFLOW_TRACKING_URI")) and isinstance(mlflow, dict):
+        mlflow["tracking_uri"] = uri
     try:
-        return Settings(**given, folder=path.parent.absolute() if path else Path.cwd())
+        settings = Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
             f"{path or 'settings'}: {where}: {first['msg']}", hint="promote init shows every key"
         ) from error
+    except SettingsError as error:
+        raise InputError(
+            f"environment: {error}", hint="each key has a variable of its own, for instance PROMOTE_REGISTRY__URL"
+        ) from error
+    # Set last: it is where the file lies, and no variable of the environment may say otherwise.
+    return settings.model_copy(update={"folder": path.parent.absolute() if path else Path.cwd()})
 
 
 def _find(named: str | None) -> Path | None:
