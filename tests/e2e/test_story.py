@@ -178,7 +178,7 @@ def test_the_story_over_an_mlflow_server(tmp_path, mlflow_server):
     assert f"{mlflow_server}/#/models/over-http/versions/1" in made.err
     import mlflow
 
-    version = mlflow.MlflowClient(mlflow_server).get_model_version("over-http", "1")
+    version = mlflow.MlflowClient(mlflow_server, registry_uri=mlflow_server).get_model_version("over-http", "1")
     assert version.tags["promote.digest"] == made.last.partition("@")[2]
     assert "compatible" in version.description
     artifacts = mlflow.MlflowClient(mlflow_server).list_artifacts(run, "promote/over-http/v1")

@@ -32,7 +32,7 @@ class Source:
         axes: extents of each dynamic axis, by name.
         outputs: names for the outputs, in order; empty leaves torch's own.
         by_name: inputs are keyword arguments.
-        frozen_shapes: an exported program already knows its dynamic axes.
+        program: the exported program, which already knows its dynamic axes; ``None`` for a module.
         example: the run's own input example as case ``example``, or empty.
         extras: files for the version directory: tokenizer, labels.
         labels: label names in id order.
@@ -44,7 +44,7 @@ class Source:
     axes: Mapping[str, Axis]
     outputs: tuple[str, ...] = ()
     by_name: bool = True
-    frozen_shapes: bool = False
+    program: Any = None
     example: "dict[str, dict[str, np.ndarray]]" = field(default_factory=dict)
     extras: Mapping[str, bytes] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
@@ -188,7 +188,7 @@ def _from_program(program: Any, job: Mapping[str, Any]) -> Source:
             if isinstance(dim, str):
                 axes[dim] = _axis(ranges.get(dim), position == 0, job["max_batch_size"])
         specs.append(InputSpec(name, str(value.dtype).removeprefix("torch."), shape))
-    return Source(module=program.module(), specs=tuple(specs), axes=axes, by_name=False, frozen_shapes=True)
+    return Source(module=program.module(), specs=tuple(specs), axes=axes, by_name=False, program=program)
 
 
 def _axis(limits: Any, batch: bool, biggest: int) -> Axis:

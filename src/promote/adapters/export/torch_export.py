@@ -76,12 +76,12 @@ def _to_onnx(source: Source, inputs: "Mapping[str, np.ndarray]", outputs: list[s
     arguments = {name: torch.from_numpy(array) for name, array in inputs.items()}
     try:
         program = torch.onnx.export(
-            source.module,
+            source.program or source.module,
             () if source.by_name else tuple(arguments.values()),
             kwargs=arguments if source.by_name else None,
             dynamo=True,
             opset_version=opset,
-            dynamic_shapes=None if source.frozen_shapes else (shapes if source.by_name else tuple(shapes.values())),
+            dynamic_shapes=None if source.program else (shapes if source.by_name else tuple(shapes.values())),
             input_names=list(arguments),
             output_names=outputs,
             verbose=False,
