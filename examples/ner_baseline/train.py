@@ -83,15 +83,11 @@ def _quiet() -> None:
 
 def _train(args: argparse.Namespace, train: list[Sentence], held_out: list[Sentence]) -> Training:
     import torch
-    from transformers import DistilBertConfig, DistilBertForTokenClassification
 
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = train_tokenizer(train)
-    shape = {"vocab_size": len(tokenizer)} | SIZES[args.size]
-    names = dict(enumerate(LABELS))
-    config = DistilBertConfig(**shape, id2label=names, label2id={name: i for i, name in names.items()})
-    training = Training(DistilBertForTokenClassification(config).to(device), tokenizer, device)
+    training = Training(untrained(args.size, len(tokenizer)).to(device), tokenizer, device)
     alike = sorted(train, key=lambda s: len(s.text))  # sentences of like length in a batch: little padding
     batches = _batches(tokenizer, alike, args.batch_size)
     optimizer = torch.optim.AdamW(training.model.parameters(), lr=args.learning_rate)
@@ -109,6 +105,16 @@ def _train(args: argparse.Namespace, train: list[Sentence], held_out: list[Sente
             flush=True,
         )
     return training
+
+
+def untrained(size: str, pieces: int) -> Any:
+    """The model of a size with random weights; ``full`` keeps DistilBERT's own vocabulary size, and so its 66 M."""
+    from transformers import DistilBertConfig, DistilBertForTokenClassification
+
+    names = dict(enumerate(LABELS))
+    shape = {"vocab_size": pieces} | SIZES[size]
+    config = DistilBertConfig(**shape, id2label=names, label2id={name: i for i, name in names.items()})
+    return DistilBertForTokenClassification(config)
 
 
 def _batches(tokenizer: Any, sentences: list[Sentence], size: int) -> list[dict[str, Any]]:

@@ -36,8 +36,8 @@ def trained(tmp_path_factory):
     client = mlflow.MlflowClient(uri)
     run = client.get_run(done.stdout.splitlines()[-1])
     [output] = run.outputs.model_outputs
-    model = mlflow.artifacts.download_artifacts(f"models:/{output.model_id}", tracking_uri=uri)
-    return client, run, Path(model), done
+    location = client.get_logged_model(output.model_id).artifact_location
+    return client, run, Path(location.removeprefix("file://")), done
 
 
 def test_the_run_id_alone_is_on_stdout_and_the_epochs_on_stderr(trained):
@@ -106,7 +106,7 @@ def test_the_host_is_described_and_what_it_lacks_is_said_to_be_absent(trained):
         assert told["cuda"] == ABSENT
 
 
-def test_the_model_comes_with_example_labels_and_tokenizer(trained):
+def test_the_model_comes_with_example_labels_and_tokenizer(trained, tmp_path):
     client, run, model, _ = trained
     files = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
     assert any(name.endswith("model.safetensors") for name in files)
@@ -118,7 +118,7 @@ def test_the_model_comes_with_example_labels_and_tokenizer(trained):
     [config] = [name for name in files if name.endswith("/config.json")]
     names = json.loads((model / config).read_text())["id2label"]
     assert [names[str(i)] for i in range(len(names))] == list(LABELS)
-    labels = client.download_artifacts(run.info.run_id, "labels.txt", str(model.parent))
+    labels = client.download_artifacts(run.info.run_id, "labels.txt", str(tmp_path))
     assert Path(labels).read_text().splitlines() == list(LABELS)
 
 
