@@ -55,22 +55,23 @@ def plain(value: Any) -> Any:
 def promotion_id(proven: Proven, target: Target, name: str, settings: bytes) -> str:
     """What makes two promotions the same one, so that running twice is resuming.
 
+    All that shapes the bundle takes part: a version's tag never moves, so other bytes must be another version.
+
     Args:
-        proven: the export, by the digests of its files.
-        target: by name.
+        proven: the export, by the digests of its files, and what the passport tells of it.
+        target: the target, by all that is known of it.
         name: model name.
         settings: canonical bytes of everything else that shapes the bundle (template, matrix digest).
     """
-    export = proven.export
     made_of = {
-        "run": export.candidate.run.run_id,
-        "source": export.candidate.model.digest,
-        "files": {path: blob.digest for path, blob in export.files.items()},
+        "files": {path: blob.digest for path, blob in proven.export.files.items()},
+        "samples": proven.export.samples.digest,
+        "ended_ms": proven.export.candidate.run.ended_ms,
         "name": name,
-        "target": target.name,
+        "target": plain(target),
         "settings": sha256(settings),
     }
-    return hashlib.sha256(canonical(made_of)).hexdigest()[:32]
+    return hashlib.sha256(canonical(made_of | _evidence(proven))).hexdigest()[:32]
 
 
 def write_passport(
@@ -86,7 +87,24 @@ def write_passport(
         files: every other file of the bundle.
         matrix: digest of the matrix that judged.
     """
-    export = verdict.subject.export
+    return canonical(
+        {
+            "schema": SCHEMA,
+            "name": name,
+            "version": version,
+            "target": plain(target),
+            "verdict": verdict.word,
+            "findings": plain(verdict.findings),
+            "matrix": matrix,
+            "files": {path: {"digest": blob.digest, "size": blob.size} for path, blob in sorted(files.items())},
+        }
+        | _evidence(verdict.subject)
+    )
+
+
+def _evidence(proven: Proven) -> dict[str, Any]:
+    """What is told of the export and where it came from, whatever its version."""
+    export = proven.export
     run = export.candidate.run
     lineage = {
         "run_id": run.run_id,
@@ -99,24 +117,14 @@ def write_passport(
         "metrics": {key: value for key, value in run.metrics.items() if _finite(value)},
         "tags": {key: value for key, value in run.tags.items() if _lineage_tag(key)},
     }
-    return canonical(
-        {
-            "schema": SCHEMA,
-            "name": name,
-            "version": version,
-            "target": plain(target),
-            "verdict": verdict.word,
-            "findings": plain(verdict.findings),
-            "matrix": matrix,
-            "facts": plain(export.facts),
-            "declared": plain(export.candidate.facts),
-            "plan": plain(export.plan),
-            "parity": plain(verdict.subject.parity),
-            "tools": plain(export.tools),
-            "lineage": lineage,
-            "files": {path: {"digest": blob.digest, "size": blob.size} for path, blob in sorted(files.items())},
-        }
-    )
+    return {
+        "facts": plain(export.facts),
+        "declared": plain(export.candidate.facts),
+        "plan": plain(export.plan),
+        "parity": plain(proven.parity),
+        "tools": plain(export.tools),
+        "lineage": lineage,
+    }
 
 
 def _finite(value: float) -> bool:
