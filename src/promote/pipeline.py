@@ -197,7 +197,7 @@ def _load(live: Deployed, beside: int | None, world: World) -> None:
             world.server.load(live.name)
             world.server.await_ready(live.name, live.version, READY_SECONDS)
             return
-        except DeployFailed:
+        except (DeployFailed, NotFound):  # not found: somebody removed the kept version's files
             if versions == tries[-1]:
                 raise
 
