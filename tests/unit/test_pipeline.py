@@ -223,6 +223,12 @@ def test_a_promotion_cut_off_before_the_push_takes_its_version_up_again(bench):
     assert bench.promote(2.0).release.stored.version == 1
 
 
+def test_a_target_changed_in_the_settings_is_another_version_as_a_tag_never_moves(bench):
+    assert bench.promote(2.0).release.stored.version == 1
+    assert bench.promote(2.0, replace(DESK, max_batch_size=3)).release.stored.version == 2
+    assert bench.promote(2.0).release.stored.version == 1
+
+
 def test_a_dry_run_answers_with_the_very_bundle_and_writes_nothing(bench):
     prepared = bench.promote(dry_run=True)
     assert isinstance(prepared, Prepared)
@@ -441,8 +447,9 @@ def test_a_first_deployment_that_fails_leaves_nothing_behind(bench):
 def test_an_older_version_that_fails_now_keeps_its_place_for_a_rollback(bench):
     bench.up(2.0, 3.0)
     bench.server.refuses[("times", 1)] = "no kernel"
-    with pytest.raises(DeployFailed, match="no kernel"):
+    with pytest.raises(DeployFailed) as caught:
         bench.deploy(1)
+    assert caught.value.message == "load times: version 1: no kernel"
     standing(bench, version=2, weight=3.0)
     assert ("times", 1) in bench.store.placed
 
@@ -456,6 +463,14 @@ def test_a_kept_version_that_cannot_live_with_the_new_configuration_is_left_out(
             raise DeployFailed("version 1 expects other inputs")
 
     bench.server.trouble = trouble
+    assert bench.deploy(2).former.version == 1
+    standing(bench, version=2, weight=3.0)
+
+
+def test_a_former_version_whose_files_are_gone_does_not_keep_a_new_one_from_serving(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    del bench.store.placed[("times", 1)]
     assert bench.deploy(2).former.version == 1
     standing(bench, version=2, weight=3.0)
 
