@@ -48,7 +48,7 @@ def summary(passport: bytes) -> dict[str, str]:
     """
     try:
         return _summary(json.loads(passport))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise IntegrityError(f"the passport is not one of promote's: {type(error).__name__}") from error
 
 
@@ -115,19 +115,20 @@ def _report(release: Release) -> bytes:
     bundle, proven = release.bundle, release.bundle.verdict.subject
     run, word = proven.export.candidate.run, bundle.verdict.word
     title = f"{bundle.name} v{bundle.version}"
-    tools = {f"{name} version": version for name, version in sorted(proven.export.tools.items())}
+    metrics = [(name, f"{value:.6g}") for name, value in sorted(run.metrics.items())]
+    tools = [(f"{name} version", version) for name, version in sorted(proven.export.tools.items())]
     body = _el(
         "body",
         _el("h1", title),
         _el("p", _el("span", word, class_=f"word {word}"), f" with {bundle.target.name}"),
-        _el("p", bundle.target.description, class_="small"),
-        _pairs(summary(bundle.passport) | {"bundle": release.stored.reference}),
+        _el("p", printable(bundle.target.description, 300), class_="small"),
+        _pairs([*summary(bundle.passport).items(), ("bundle", release.stored.reference)]),
         _el("h2", "Compatibility"),
         _findings(bundle.verdict.findings),
         _el("h2", "Parity: the source model against the exported bytes"),
         _parity(proven.parity.differences, proven.parity.tolerance),
         _el("h2", "Training run"),
-        _pairs(_plain(run.params) | {name: f"{value:.6g}" for name, value in sorted(run.metrics.items())} | tools),
+        _pairs([*sorted(run.params.items()), *metrics, *tools]),
         _el("h2", "Files"),
         _table(("path", "bytes", "digest"), ((p, f"{b.size:,}", b.digest) for p, b in bundle.files.items())),
     )
@@ -142,14 +143,10 @@ def _report(release: Release) -> bytes:
     return f"<!doctype html>\n{page}\n".encode()
 
 
-def _plain(values: Mapping[str, str]) -> dict[str, str]:
-    return {printable(name, 80): printable(value, 300) for name, value in sorted(values.items())}
-
-
-def _pairs(facts: Mapping[str, str]) -> ET.Element:
-    return _el(
-        "table", *(_el("tr", _el("th", name), _el("td", printable(value, 500))) for name, value in facts.items())
-    )
+def _pairs(facts: Iterable[tuple[str, str]]) -> ET.Element:
+    """A row each: a metric named like a param hides nothing."""
+    rows = (_el("tr", _el("th", printable(name, 80)), _el("td", printable(value, 500))) for name, value in facts)
+    return _el("table", *rows)
 
 
 def _table(headers: tuple[str, ...], rows: Iterable[tuple["ET.Element | str", ...]]) -> ET.Element:

@@ -20,12 +20,13 @@ SCHEMA = "promote.passport/1"
 
 
 def canonical(value: Any) -> bytes:
-    """JSON with sorted keys and one form per value, ending with a newline.
+    """JSON with sorted keys and one form per value, ending with a newline; half a surrogate pair becomes its escape.
 
     Raises:
         ValueError: NaN or infinity, which JSON has no word for.
     """
-    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace") + b"\n"
 
 
 def sha256(data: bytes) -> str:
