@@ -190,6 +190,7 @@ def test_a_drifting_fact_keeps_what_was_declared():
 
 def test_canonical_json_has_one_form_and_no_word_for_nan():
     assert canonical({"b": 1, "a": "é"}) == '{\n "a": "é",\n "b": 1\n}\n'.encode()
+    assert json.loads(canonical({"a": "\ud800"})) == {"a": "\ud800"}
     with pytest.raises(ValueError, match="JSON"):
         canonical({"x": float("nan")})
 
