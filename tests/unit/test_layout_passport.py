@@ -203,6 +203,7 @@ def test_the_promotion_id_is_the_same_for_the_same_promotion():
 
 def test_the_promotion_id_changes_with_everything_that_shapes_the_bundle():
     subject = proven()
+    resampled = replace(subject, export=replace(subject.export, samples=content(b"others")))
     ids = [
         promotion_id(subject, GPU, "ner", b"s"),
         promotion_id(proven(files=FILES | {"model.onnx": b"weighty"}), GPU, "ner", b"s"),
@@ -211,6 +212,7 @@ def test_the_promotion_id_changes_with_everything_that_shapes_the_bundle():
         promotion_id(proven(source=replace(SOURCE, digest=sha256(b"changed"))), GPU, "ner", b"s"),
         promotion_id(subject, replace(GPU, name="nereid"), "ner", b"s"),
         promotion_id(subject, GPU, "ner2", b"s"),
+        promotion_id(resampled, GPU, "ner", b"s"),
         promotion_id(subject, GPU, "ner", b"t"),
     ]
     assert len(set(ids)) == len(ids)

@@ -182,6 +182,7 @@ def test_external_data_is_measured_up_to_the_last_byte_the_model_reads(read, tmp
     tensors = [
         outside("sub/w.bin", name="a", offset=0, length=16),
         outside("sub/w.bin", name="b", offset=16),
+        outside("sub/w.bin", name="again", offset=0),
         outside("gone.bin", name="c", dims=[8]),
     ]
     assert external(read(made(tensors=tensors))) == {"sub/w.bin": (32, 40, False), "gone.bin": (32, None, False)}

@@ -192,11 +192,11 @@ def test_the_description_says_how_to_approve_only_where_a_review_is_asked():
 
 
 def test_the_summary_tells_the_overall_scores_before_those_by_class():
-    metrics = {"zz": 1.0, "test_f1_ship": 0.1, "f1": 0.9, "train_seconds": 3.0}
+    metrics = {"zz": 1.0, "test_f1_ship": 0.1, "f1": 0.9, "weighted_f1": 0.8, "seconds": 3.0}
     subject = proven(run=replace(RUN, metrics=metrics))
     facts = summary(laid_out(subject).passport)
     assert list(facts) == ["run", "verdict", "metrics", "parity", "export", "size"]
-    assert facts["metrics"] == "f1 0.9, test_f1_ship 0.1"
+    assert facts["metrics"] == "f1 0.9, weighted_f1 0.8, test_f1_ship 0.1"
     assert facts["verdict"] == "degraded with calypso: 1 ok, 1 degraded"
     assert facts["run"] == "4f2a (ships)"
 
