@@ -78,6 +78,16 @@ def test_the_default_domain_has_two_names_and_the_higher_opset_counts(read):
     assert facts.opsets.value == {"": 21, "ai.onnx.ml": 3}
 
 
+def test_the_opset_of_a_function_counts_called_or_not_as_the_runtime_refuses_it_all_the_same(read, tmp_path):
+    identity = helper.make_node("Identity", ["a"], ["b"])
+    function = helper.make_function("own", "F", ["a"], ["b"], [identity], [helper.make_opsetid("", 99)])
+    facts = read(made(opsets=(("", 17), ("own", 1)), functions=[function]))
+    assert facts.opsets.value == {"": 99, "own": 1}
+    onnxruntime = pytest.importorskip("onnxruntime")
+    with pytest.raises(Exception, match=r"(?i)opset"):
+        onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+
+
 def test_operators_of_subgraphs_and_functions_count_and_calls_of_own_functions_do_not(read):
     inner = helper.make_graph([helper.make_node("Gelu", ["x"], ["z"], domain="com.microsoft")], "t", [], [value("z")])
     branch = helper.make_graph(
