@@ -149,7 +149,7 @@ Done in {seconds:.0f} s. What to try next, in {DEMO.name}/:
 
 Where to look:
   MLflow      ../.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
-  bundle      .demo/bundles/{MODEL}  (an OCI layout: skopeo inspect oci:.demo/bundles/{MODEL}:v{version})
+  bundle      .demo/bundles/{MODEL}  (an OCI layout: skopeo inspect --raw oci:.demo/bundles/{MODEL}:v{version})
   report      .demo/.promote/reports/{MODEL}-v{version}.html"""
     )
 

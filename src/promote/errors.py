@@ -42,60 +42,69 @@ class PromoteError(Exception):
 
     Args:
         message: one line: what, which, expected.
-        hint: what the reader can do about it, one line, or empty.
+        hint: what the reader can do about it, one line; empty takes the class's own.
     """
 
     exit_code: ClassVar[int] = 1
+    usual_hint: ClassVar[str] = "this is a fault of promote: please report it"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
 
 class InputError(PromoteError):
     """What was asked makes no sense; asking again will not help."""
 
     exit_code = 2
+    usual_hint = "promote --help, or the settings that promote.toml and the environment give"
 
 
 class NotFound(PromoteError):
     """The thing named does not exist where it was looked for."""
 
     exit_code = 3
+    usual_hint = "check the name, and where it is looked for: promote.toml and the environment say so"
 
 
 class AuthError(PromoteError):
     """Credentials are missing, wrong, or lack a right."""
 
     exit_code = 4
+    usual_hint = "credentials come from the environment, docker's configuration or the AWS chain"
 
 
 class Unavailable(PromoteError):
     """A server, disk or network does not answer now; the same command may work later."""
 
     exit_code = 5
+    usual_hint = "see that it is up, then run the same command again"
 
 
 class IntegrityError(PromoteError):
     """Bytes are not what their digest, size or format says."""
 
     exit_code = 6
+    usual_hint = "do not use these bytes: fetch or promote them again"
 
 
 class ExportError(PromoteError):
     """The model cannot be exported, or its export broke a limit."""
 
     exit_code = 7
+    usual_hint = "run it where the model was trained, with the same library versions"
 
 
 class DeployFailed(PromoteError):
     """The target refused the model or answered wrongly; the former version serves."""
 
     exit_code = 15
+    usual_hint = "promote status shows what serves"
 
 
 class Interrupted(PromoteError):
     """A person or the system asked to stop; what was finished is kept."""
 
     exit_code = 130
+    usual_hint = "what was finished is kept: run the same command again to go on"

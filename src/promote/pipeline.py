@@ -180,6 +180,11 @@ def _switch(former: Deployed | None, live: Deployed, world: World, started: floa
             world.store.commit(live)
     except BaseException as error:
         _restore(former, live, world, because=error, new=new)
+        if isinstance(error, DeployFailed) and error.hint == DeployFailed.usual_hint:
+            serves = (
+                f"{former.name} version {former.version} serves as before" if former else "nothing serves, as before"
+            )
+            raise DeployFailed(error.message, hint=serves) from error
         raise
     return Deployment(live=live, former=former, replays=replays, seconds=time.monotonic() - started)
 

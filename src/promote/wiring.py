@@ -4,6 +4,7 @@ Each command opens only what it needs: ``check`` reads the matrix and a file and
 a command does not need are left unopened; asking one of them for work opens it then.
 """
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -146,19 +147,29 @@ class Wiring:
 
     @contextmanager
     def world(self, target: Target) -> Iterator[World]:
-        """All parts for one story; its work folder goes when the story ends, unless an export failed in it."""
+        """All parts for one story; its work folder goes when the story ends, but for the logs of a failed export."""
         root = self.settings.path(self.settings.work_dir)
         root.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix="work-", dir=root))
-        keep = False
         try:
             yield LazyWorld(self, target, work)
         except ExportError:
-            keep = True  # its logs are what the message points to
+            _keep_logs(work)  # the message points to them
             raise
-        finally:
-            if not keep:
-                shutil.rmtree(work, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _keep_logs(work: Path) -> None:
+    """Removes everything but the children's logs: a failed export leaves no copy of a model behind."""
+    for path in sorted(work.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):  # a log lies in it
+                path.rmdir()
+        elif path.suffix != ".log":
+            path.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)

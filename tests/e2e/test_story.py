@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+
 from tests.e2e.project import Project
 from tests.fakes.factory import LABELS, log_run
 

@@ -13,6 +13,10 @@ from typing import Any
 from promote.adapters.export.refusal import Refusal
 from promote.core.extras import not_installed
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+FULL_HINT = "free some disk, or set work_dir in promote.toml"
+DISK_FULL = 28  # the exit code that says so where no result can be written
+
 
 def main(job_file: str) -> int:
     """Does the job named in ``job_file``; 0 when a result, good or bad, was written."""
@@ -34,15 +38,20 @@ def main(job_file: str) -> int:
             raise
         result = {"error": "input", "message": missing.message, "hint": missing.hint}
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
+        if error.errno not in FULL:
             raise
         where = error.filename or Path.cwd()
         result = {
             "error": "unavailable",
             "message": f"cannot write {where}: {error.strerror}",
-            "hint": "free some disk",
+            "hint": FULL_HINT,
         }
-    Path(f"{job['do']}.result.json").write_text(json.dumps(result))
+    try:
+        Path(f"{job['do']}.result.json").write_text(json.dumps(result))
+    except OSError as error:  # the disk is so full that not even the reason fits on it
+        if error.errno not in FULL:
+            raise
+        return DISK_FULL
     return 0
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from promote.adapters.export.child import FULL, FULL_HINT
 from promote.adapters.export.sandbox import Limits, run_child
 from promote.core.facts import ModelFacts
 from promote.core.golden import join, split
@@ -42,6 +43,16 @@ class TorchExporter:
 
     def export(self, candidate: Candidate, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
         """See ``promote.ports.Exporter``."""
+        try:
+            return self._export(candidate, plan, step)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise Unavailable(
+                f"cannot write {error.filename or self.folder}: {error.strerror}", hint=FULL_HINT
+            ) from error
+
+    def _export(self, candidate: Candidate, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
         work = self.folder / "export"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, mode=0o700)
@@ -164,6 +175,6 @@ def _check_room(work: Path, candidate: Candidate) -> None:
     free = shutil.disk_usage(work).free
     if free < _ROOM * size:
         raise Unavailable(
-            f"{work} has {free / 2**30:.1f} GiB free; exporting this model needs about {_ROOM * size / 2**30:.1f}",
-            hint="free some disk, or set work_dir in promote.toml",
+            f"{work} has {free:,} bytes free, exporting this model needs about {_ROOM * size:,}",
+            hint=FULL_HINT,
         )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promote.adapters.export.child import DISK_FULL, FULL_HINT
 from promote.core.names import printable
 from promote.errors import ExportError, InputError, PromoteError, Unavailable
 
@@ -75,6 +76,8 @@ def run_child(job: dict[str, Any], folder: Path, limits: Limits, say: Callable[[
     result = folder / f"{what}.result.json"
     if broken:
         raise ExportError(f"the {what} was stopped: {broken}", hint=f"its log is {log}")
+    if process.returncode == DISK_FULL:
+        raise Unavailable(f"cannot write {folder}: no space left on device", hint=FULL_HINT)
     if process.returncode != 0 or not result.exists():
         raise ExportError(f"the {what} {_died(process.returncode)}: {_last_line(log)}", hint=f"its log is {log}")
     answer: dict[str, Any] = json.loads(result.read_text())
