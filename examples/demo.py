@@ -76,7 +76,7 @@ def _prepare() -> Path:
     settings = DEMO / "promote.toml"
     if not settings.exists():
         ports = free_ports(0, 0)
-        text = f'[targets.local]\nhttp = "127.0.0.1:{ports.http}"\ngrpc = "127.0.0.1:{ports.grpc}"\nmodel_repository = "models"\n'
+        text = f'[targets.local]\nhttp = "127.0.0.1:{ports.http}"\ngrpc = "127.0.0.1:{ports.grpc}"\n'
         settings.write_text("# Written by the demo.\n" + text)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{DEMO / 'mlflow.db'}"
     os.environ.pop("PROMOTE_CONFIG", None)

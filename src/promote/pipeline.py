@@ -6,7 +6,7 @@ It touches nothing itself.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from promote.core.facts import Target
@@ -152,8 +152,7 @@ def deploy(name: str, reference: str, target: Target, by: str, world: World) -> 
         return approved
     with world.store.lock(name):
         deployment = _bring_up(approved, by, world)
-    _note(deployment, target, world)
-    return deployment
+    return _note(deployment, target, world)
 
 
 def _bring_up(approved: Approved, by: str, world: World) -> Deployment:
@@ -278,8 +277,7 @@ def rollback(name: str, target: Target, by: str, world: World, version: int | No
             state="live",
         )
         deployment = _switch(live, back, world, time.monotonic(), new=False)
-    _note(deployment, target, world)
-    return deployment
+    return _note(deployment, target, world)
 
 
 def _before(live: Deployed, history: tuple[Deployed, ...], version: int | None, target: Target) -> Deployed:
@@ -292,8 +290,8 @@ def _before(live: Deployed, history: tuple[Deployed, ...], version: int | None, 
     raise NotFound(f"{wanted} of {live.name} never served on {target.name}", hint=f"versions to go back to: {there}")
 
 
-def _note(deployment: Deployment, target: Target, world: World) -> None:
-    """MLflow is the view, not the ledger: a deployment stands even when MLflow cannot be told."""
+def _note(deployment: Deployment, target: Target, world: World) -> Deployment:
+    """MLflow is the view, not the ledger: a deployment stands even when MLflow cannot be told, with a warning."""
     live = deployment.live
     with world.progress.stage("note", "in MLflow") as step:
         try:
@@ -302,7 +300,9 @@ def _note(deployment: Deployment, target: Target, world: World) -> None:
                 former = deployment.former
                 world.ledger.deployed(former.name, former.version, target.name, former.digest, "kept")
         except PromoteError as error:
-            step.say(f"not noted: {error.message}")
+            step.say("failed")
+            return replace(deployment, warnings=(f"MLflow was not told: {error.message}",))
+    return deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

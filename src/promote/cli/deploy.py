@@ -5,6 +5,7 @@ import click
 from promote.cli import options
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_facts, print_json, say
+from promote.core.names import printable
 from promote.core.stages import Deployment
 
 
@@ -30,17 +31,17 @@ def command(config: str | None, reference: str, target_name: str, registry: str,
     with wiring.world(target) as world:
         outcome = deploy(name, version, target, current_user(), world)
     if isinstance(outcome, Deployment):
-        return report_deployment("deploy", outcome, target_name, as_json)
+        return report_deployment("deploy", outcome, target_name, as_json=as_json, quiet=quiet)
     code = CODES[outcome.word]
     if as_json:
         print_json("deploy", code, state=outcome.word, reason=outcome.reason, target=target_name)
     else:
         say(click.style(outcome.word, fg="red", bold=True) + f": {outcome.reason}")
-        say("\n" + click.style("hint: ", fg="cyan") + f"promote review show {name}:{version} --target {target_name}")
+        say("\n" + click.style("hint: ", fg="cyan") + f"promote review show {reference} --target {target_name}")
     return code
 
 
-def report_deployment(verb: str, deployment: Deployment, target: str, as_json: bool) -> int:
+def report_deployment(verb: str, deployment: Deployment, target: str, *, as_json: bool, quiet: bool) -> int:
     """What serves now; also for ``rollback``. The last line of stdout is the reference that answers."""
     live, former = deployment.live, deployment.former
     reference = f"{live.repository}@{live.digest}"
@@ -50,8 +51,19 @@ def report_deployment(verb: str, deployment: Deployment, target: str, as_json: b
             verb, 0, reference=reference, digest=live.digest, name=live.name, version=live.version, target=target,
             former=former.version if former else None, seconds=round(deployment.seconds, 3),
             replays=[{"case": r.case, "protocol": r.protocol, "max_absolute": r.max_absolute} for r in deployment.replays],
+            warnings=list(deployment.warnings),
         )  # fmt: skip
         return 0
+    for warning in deployment.warnings:
+        say(click.style("warning: ", fg="yellow") + printable(warning, 600))
+    if not quiet:
+        _tell(deployment, target, worst)
+    click.echo(reference)
+    return 0
+
+
+def _tell(deployment: Deployment, target: str, worst: float) -> None:
+    live, former = deployment.live, deployment.former
     say()
     print_facts(
         f"{live.name} version {live.version} is live on {target}",
@@ -61,5 +73,3 @@ def report_deployment(verb: str, deployment: Deployment, target: str, as_json: b
             "took": f"{deployment.seconds:.1f} s",
         },
     )
-    click.echo(reference)
-    return 0

@@ -53,13 +53,13 @@ def command(
     with wiring.world(target) as world:
         outcome = promote_model(order, target, world)
         if isinstance(outcome, Promotion):
-            return _promoted(outcome, as_json)
+            return _promoted(outcome, as_json, quiet)
         if isinstance(outcome, Prepared):
             return _prepared(outcome.bundle, as_json)
     return _refused(outcome, as_json)
 
 
-def _promoted(promotion: Promotion, as_json: bool) -> int:
+def _promoted(promotion: Promotion, as_json: bool, quiet: bool) -> int:
     release, bundle = promotion.release, promotion.release.bundle
     stored = release.stored
     if as_json:
@@ -69,6 +69,14 @@ def _promoted(promotion: Promotion, as_json: bool) -> int:
             ui=promotion.ui, bytes={"sent": release.sent, "skipped": release.skipped},
         )  # fmt: skip
         return 0
+    if not quiet:
+        _tell(promotion)
+    click.echo(stored.reference)
+    return 0
+
+
+def _tell(promotion: Promotion) -> None:
+    bundle = promotion.release.bundle
     say()
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
@@ -85,8 +93,6 @@ def _promoted(promotion: Promotion, as_json: bool) -> int:
         say(f"then: {deploy}")
     else:
         say(f"next: {deploy}")
-    click.echo(stored.reference)
-    return 0
 
 
 def _prepared(bundle: Bundle, as_json: bool) -> int:

@@ -17,7 +17,7 @@ registry: Decorator = click.option(
     "--registry", metavar="URL", default="", help="Registry or layout, e.g. ghcr.io/acme/models or oci:/srv/bundles."
 )
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-quiet: Decorator = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+quiet: Decorator = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary: stdout alone.")
 
 
 def split_reference(text: str) -> tuple[str, str]:

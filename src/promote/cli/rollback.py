@@ -29,4 +29,4 @@ def command(config: str | None, model: str, target_name: str, to: str, as_json: 
     target = wiring.target(target_name)
     with wiring.world(target) as world:
         deployment = rollback(model_name(model), target, current_user(), world, int(number) if to else None)
-    return report_deployment("rollback", deployment, target_name, as_json)
+    return report_deployment("rollback", deployment, target_name, as_json=as_json, quiet=quiet)

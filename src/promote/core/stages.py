@@ -294,9 +294,11 @@ class Deployment:
         former: what served before, kept for a rollback; ``None`` for a first deployment.
         replays: the golden cases and how far the answers were off.
         seconds: from the first request to the target until the last right answer.
+        warnings: what went wrong without changing what serves, a line each.
     """
 
     live: Deployed
     former: Deployed | None
     replays: tuple[Replay, ...]
     seconds: float
+    warnings: tuple[str, ...] = ()

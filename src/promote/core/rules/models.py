@@ -61,8 +61,15 @@ def format_served(case: Case) -> Answer:
 def _runtime(case: Case) -> tuple[OnnxRuntime, str] | Finding:
     """The matrix row of the target's ONNX Runtime, with its label; or why there is none."""
     fact = case.target.host.onnxruntime
+    if fact is None and case.target.local:
+        return finding(
+            Outcome.UNKNOWN,
+            "onnxruntime is not installed here",
+            needs="the version that will load the model",
+            remedy='pip install "promote[cpu]"',
+        )
     if fact is None:
-        return no_host_fact(case, "onnxruntime" if case.target.local else "triton", "for its ONNX Runtime")
+        return no_host_fact(case, "triton", "for its ONNX Runtime")
     return case.matrix.onnxruntime(fact.value) or no_row(case, f"onnxruntime {printable(fact.value, 40)}", fact)
 
 
