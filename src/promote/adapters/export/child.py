@@ -6,6 +6,7 @@ explained is written as a result; anything else is a crash that the parent repor
 
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,4 +57,6 @@ def main(job_file: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    code = main(sys.argv[1])
+    sys.stdout.flush()
+    os._exit(code)  # all is written: taking a large model apart again would cost a second or two

@@ -61,7 +61,9 @@ class TorchExporter:
             told = self._pass_through(candidate, plan, work, step)
         else:
             told = self._from_torch(candidate, plan, work, step)
+        step.say("reading the facts of the ONNX file")
         facts = self.read_facts(str(work / "out" / "model.onnx"))
+        step.say("opening it in ONNX Runtime")
         ran = self._run(work / "out" / "model.onnx", work / "source.safetensors", "runtime", work, step)
         return self._collect(candidate, plan, work, facts, told | {"tools": told["tools"] | ran["tools"]})
 
