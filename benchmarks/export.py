@@ -9,6 +9,7 @@ The bare export is a script that loads the same safetensors, exports with the sa
 
 import argparse
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -65,7 +66,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, nullcontext(Path(folder)) as work:
         source = work / "model"
         run([sys.executable, "-c", MAKE, str(source), size], environ=offline)
-        bare = run([sys.executable, "-c", BARE, str(source), str(work / "bare.onnx")], environ=offline)
         files = {f"model/{p.name}": digest_file(p) for p in source.iterdir()}
         model = SourceModel(name="ner", flavour="transformers", root=str(work), files=files, entry="model", digest="-")
         exporter = TorchExporter(work, read_facts, Limits())
@@ -76,13 +76,15 @@ def main() -> None:
         ended = time.perf_counter()
         proof = compare(outputs.source, outputs.exported, DEFAULT_TOLERANCES["fp32"])
         compared = time.perf_counter()
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # before the bare export, which is one too
+        bare = run([sys.executable, "-c", BARE, str(source), str(work / "bare.onnx")], environ=offline)
         sizes = sum(blob.size for blob in export.files.values())
     times = [moment for moment, _ in step.said] + [ended]
     samples = sum(t2 - t1 for (t1, w), t2 in zip(step.said, times[1:], strict=True) if "sample" in w or "Runtime" in w)
     stage = ended - started - samples
     print(f"{size} model, {sizes:,} bytes exported, {type(proof).__name__}")
     print(f"bare torch.onnx.export       {bare}")
-    print(f"export, without the proof    {stage:7.2f} s   {stage / bare.seconds:.2f} x bare")
+    print(f"export, without the proof    {stage:7.2f} s  {peak:8.0f} MiB   {stage / bare.seconds:.2f} x bare")
     print("each step of it:")
     print(f"  start of the child         {times[0] - started:7.2f} s")
     for (moment, words), after in zip(step.said, times[1:], strict=True):
