@@ -25,9 +25,9 @@ border-bottom:1px solid #e3e7ec;overflow-wrap:anywhere}th{color:#5b6675;font-wei
 code{font:13px ui-monospace,monospace;background:#f2f4f7;padding:.1rem .3rem;border-radius:3px;overflow-wrap:anywhere}
 .word{display:inline-block;padding:.1rem .6rem;border-radius:1rem;font-weight:600;background:#d9f2e3;color:#0d5c33}
 .word.degraded{background:#fdf0cf;color:#6b4a00}.ok{color:#0d7a43}.degraded,.unknown{color:#8a6100}.broken{color:#b3261e}
-.small{color:#5b6675;font-size:13px}meter{width:9rem;height:.9rem}
+.rule{white-space:nowrap}.small{color:#5b6675;font-size:13px}meter{width:9rem;height:.9rem}
 @media(prefers-color-scheme:dark){body{background:#12161c;color:#dfe5ec}th,td{border-color:#2a323d}
-code{background:#1d242d}th,.small{color:#97a3b2}.ok{color:#5fd39a}.degraded,.unknown{color:#e5b85a}}
+code{background:#1d242d}th,.rule{white-space:nowrap}.small{color:#97a3b2}.ok{color:#5fd39a}.degraded,.unknown{color:#e5b85a}}
 """
 
 
@@ -162,14 +162,20 @@ def _findings(findings: tuple[Finding, ...]) -> ET.Element:
         (
             (
                 _el("span", _MARKS[f.outcome.value], class_=f.outcome.value, title=f.outcome.value),
-                f.rule,
+                _el("span", printable(f.rule, 60), class_="rule"),
                 f"{f.has} ({f.has_source})" if f.has_source else f.has,
-                f.needs,
-                f"{f.row}; {f.source}" if f.row else "",
+                f"{f.needs}; to do: {f.remedy}" if f.remedy else f.needs,
+                _authority(f),
             )
             for f in findings
         ),
     )
+
+
+def _authority(finding: Finding) -> str:
+    """Who says so, and how far to trust it."""
+    known = "; ".join(text for text in (finding.row, finding.source) if text)
+    return known if finding.confidence == "high" or not known else f"{known} (confidence {finding.confidence})"
 
 
 def _parity(differences: tuple[OutputDifference, ...], tolerance: Tolerance) -> ET.Element:
