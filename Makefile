@@ -20,7 +20,7 @@ serve: setup           ## The demo's Triton, in the foreground, until Ctrl-C
 	@$(BIN)/python examples/demo.py --serve
 
 test: setup            ## The tests; what a missing system package skips is named at the end
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup            ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check src tests examples benchmarks
