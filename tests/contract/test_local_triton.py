@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
+
 from examples.local_triton import host
 from examples.local_triton.install import CarrierError, install
 from examples.local_triton.launch import CannotStart, LocalTriton, start
-from onnx import TensorProto, helper
 
 pytestmark = pytest.mark.triton
 
