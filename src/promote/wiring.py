@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from promote.adapters.settings import Settings, current_user, load_settings
 from promote.core.facts import ModelFacts, Target, settle
+from promote.core.kernels import KernelTable
 from promote.core.matrix import Matrix, bare_runtime, new_target, parse, with_settings
 from promote.core.serving import Template, parse_template
 from promote.core.stages import RunRef
@@ -302,7 +303,8 @@ def shipped(name: str) -> Path:
 
 
 def _parse_matrix(path: Path) -> Matrix:
-    return parse(_read(path), str(path))
+    kernels = KernelTable(shipped("operator_kernels.json.gz").read_bytes())
+    return dataclasses.replace(parse(_read(path), str(path)), kernels=kernels)
 
 
 def _read(path: Path) -> str:

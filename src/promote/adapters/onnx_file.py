@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from promote.adapters.onnx_nodes import node_uses, text
 from promote.core.facts import ExternalFile, Fact, ModelFacts
 from promote.core.names import bundle_path, printable
 from promote.core.tensors import DType, TensorSpec
@@ -106,6 +107,7 @@ def _onnx_facts(model: Any, file: Path) -> ModelFacts:
     weights: Counter[DType] = Counter()
     for dtype, size in sizes:
         weights[dtype] += size
+    nodes = node_uses(model)
     return ModelFacts(
         format=Fact("onnx", name, measured=True),
         ir_version=Fact(model.ir_version, name, measured=True),
@@ -116,7 +118,8 @@ def _onnx_facts(model: Any, file: Path) -> ModelFacts:
         weights_bytes=Fact(weights.total(), name, measured=True),
         external=Fact(_external(seen.tensors, file), name, measured=True),
         domains=Fact(frozenset(seen.domains), name, measured=True),
-        producer=Fact(f"{_text(model.producer_name)} {_text(model.producer_version)}".strip(), name, measured=True),
+        nodes=Fact(nodes, name, measured=True) if nodes is not None else None,
+        producer=Fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip(), name, measured=True),
         precision=Fact(_precision(weights), name, measured=True),
     )
 
@@ -159,15 +162,8 @@ def _unfold(attributes: Any, seen: _Seen) -> list[Any]:
     return graphs
 
 
-def _text(value: Any) -> str:
-    """A string of the file; protobuf hands out ``bytes`` where it is no UTF-8."""
-    if isinstance(value, str):
-        return value
-    raise IntegrityError(f"the ONNX model holds a name that is no UTF-8: {printable(repr(value), 60)}")
-
-
 def _domain(domain: Any) -> str:
-    return "" if domain == "ai.onnx" else _text(domain)
+    return "" if domain == "ai.onnx" else text(domain)
 
 
 def _dtype(number: int) -> DType:
@@ -181,7 +177,7 @@ def _bytes(tensor: Any, name: str) -> int:
     """Bytes of a tensor's values, from its shape and type; strings as they lie there."""
     if any(d < 0 for d in tensor.dims):
         raise IntegrityError(
-            f"{name}: tensor {printable(_text(tensor.name), 60)!r} has the shape {list(tensor.dims)[:8]}"
+            f"{name}: tensor {printable(text(tensor.name), 60)!r} has the shape {list(tensor.dims)[:8]}"
         )
     dtype = _dtype(tensor.data_type)
     count: int = math.prod(tensor.dims)
@@ -204,7 +200,7 @@ def _width(number: int) -> int:
 
 
 def _spec(value: Any) -> TensorSpec:
-    name = _text(value.name)
+    name = text(value.name)
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         words = {"sequence_type": "SEQUENCE", "map_type": "MAP", "optional_type": "OPTIONAL", None: "UNDEFINED"}
@@ -219,7 +215,7 @@ def _spec(value: Any) -> TensorSpec:
 def _dim(dim: Any, unnamed: str) -> int | str:
     if dim.HasField("dim_value") and dim.dim_value > 0:
         return int(dim.dim_value)
-    return _text(dim.dim_param) or unnamed
+    return text(dim.dim_param) or unnamed
 
 
 def _external(tensors: list[Any], file: Path) -> tuple[ExternalFile, ...]:
@@ -229,7 +225,7 @@ def _external(tensors: list[Any], file: Path) -> tuple[ExternalFile, ...]:
     needed: dict[str, int] = {}
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL:
-            entries = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
+            entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
             location = entries.get("location", "")
             end = _number(entries, "offset", file) + _number(entries, "length", file, _bytes(tensor, file.name))
             needed[location] = max(end, needed.get(location, 0))

@@ -60,6 +60,29 @@ class ExternalFile:
     fault: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """An operator as a model uses it, once for each set of types it is used with.
+
+    Args:
+        domain: of the operator, the default one ``""``.
+        name: ``MatMul``.
+        version: the opset of its domain where it stands.
+        inputs: types in ONNX's words, ``tensor(float)``; ``""`` where one is left out, ``None`` where it is not known.
+        outputs: likewise.
+        attributes: those that are set, by name: whole numbers and short texts with their value, others with ``None``.
+        body: what it expands to, where it is a function; a release that implements it itself does not expand it.
+    """
+
+    domain: str
+    name: str
+    version: int
+    inputs: tuple[str | None, ...] = ()
+    outputs: tuple[str | None, ...] = ()
+    attributes: tuple[tuple[str, int | str | None], ...] = ()
+    body: "tuple[NodeUse, ...]" = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """Of a model's file (or, before the export, of what shall become one). ``None``: not known.
@@ -74,6 +97,7 @@ class ModelFacts:
         weights_bytes: bytes of weights.
         external: files beside the model that hold tensors.
         domains: operator domains that nodes really use, default domain ``""`` included.
+        nodes: operators with the types they are used with, subgraphs and functions included.
         producer: name and version of the writer.
         precision: ``fp32``, ``fp16``, ``bf16``...
         arch: CPU architecture a TensorRT plan was built on.
@@ -90,6 +114,7 @@ class ModelFacts:
     weights_bytes: Fact[int] | None = None
     external: Fact[tuple[ExternalFile, ...]] | None = None
     domains: Fact[frozenset[str]] | None = None
+    nodes: Fact[frozenset[NodeUse]] | None = None
     producer: Fact[str] | None = None
     precision: Fact[str] | None = None
     arch: Fact[str] | None = None

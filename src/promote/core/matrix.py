@@ -16,6 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from promote.core.facts import Fact, HostFacts, Target
+from promote.core.kernels import KernelTable
 from promote.core.matrix_rows import (
     DgxSpark,
     Domain,
@@ -103,11 +104,13 @@ class Matrix:
         tables: the rows.
         file: the file's name without its folder, as facts and findings cite it.
         digest: ``sha256:`` of its text, as passports name it.
+        kernels: what each ONNX Runtime release implements; ``None`` leaves operators unjudged.
     """
 
     tables: Tables
     file: str
     digest: str
+    kernels: "KernelTable | None" = None
 
     @property
     def targets(self) -> Mapping[str, TargetRow]:

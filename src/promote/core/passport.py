@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(value[key]) for key in sorted(value)}
     if isinstance(value, frozenset | set):
-        return sorted(plain(item) for item in value)
+        return sorted((plain(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from promote.core.facts import ModelFacts, Target
 from promote.core.matrix import Matrix
-from promote.core.rules import configs, hosts, models, plans
+from promote.core.rules import configs, hosts, models, operators, plans
 from promote.core.rules.case import Case, Rule
 from promote.core.verdict import Finding
 
@@ -17,6 +17,7 @@ RULES: tuple[Rule, ...] = (
     models.onnx_ir,
     models.onnx_ml_opset,
     models.onnx_domains,
+    operators.operators,
     models.external_data,
     models.io_types,
     plans.plan_arch,

@@ -1,0 +1,354 @@
+"""The operators of an ONNX model, with the types they are used with: inferred by the operators' own signatures.
+
+Types only, no shapes, in one pass and without onnx's C++ inference, which a hostile file could keep busy. Operators that
+are functions are unfolded too, as a runtime does that has no implementation of its own. Not here: which runtime implements
+what (``core.kernels``).
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from promote.core.facts import NodeUse
+from promote.core.kernels import UNKNOWN
+from promote.core.names import printable
+from promote.errors import IntegrityError
+
+_DEEPEST = 40
+_LONGEST = 40
+_SMALL = 200  # bytes of an attribute that may decide what a function expands to
+_BY_ATTRIBUTE = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "RandomNormalLike": "dtype",
+                 "RandomUniformLike": "dtype", "EyeLike": "dtype", "Multinomial": "dtype", "Bernoulli": "dtype",
+                 "QuantizeLinear": "output_dtype", "DequantizeLinear": "output_dtype", "BlackmanWindow": "output_datatype",
+                 "HannWindow": "output_datatype", "HammingWindow": "output_datatype",
+                 "MelWeightMatrix": "output_datatype", "SequenceEmpty": "dtype"}  # fmt: skip
+_DEFAULT = {"RandomNormal": 1, "RandomUniform": 1, "Multinomial": 6, "BlackmanWindow": 1, "HannWindow": 1,
+            "HammingWindow": 1, "MelWeightMatrix": 1, "SequenceEmpty": 1}  # fmt: skip
+
+Types = dict[str, str | None]
+
+
+def node_uses(model: Any) -> frozenset[NodeUse] | None:
+    """Every operator use of ``model``, subgraphs included and the model's own functions unfolded where they are called.
+
+    ``None`` where it nests deeper than 40 graphs or calls: then its operators are not known.
+
+    Raises:
+        IntegrityError: a name that is no UTF-8.
+    """
+    opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
+    own = {(_domain(f.domain), f.name): f for f in model.functions}
+    walk = _Walk(own)
+    walk.graph(model.graph, opsets, {}, 0)
+    return None if walk.too_deep else frozenset(walk.uses)
+
+
+class _Walk:
+    def __init__(self, own: Mapping[tuple[str, str], Any]) -> None:
+        self.own = own
+        self.uses: set[NodeUse] = set()
+        self.called: dict[Any, list[str | None]] = {}
+        self.too_deep = False
+
+    def graph(self, graph: Any, opsets: Mapping[str, int], outer: Types, depth: int) -> list[str | None]:
+        """Notes the uses of a graph; returns the types of its outputs."""
+        types = dict(outer)
+        for value in (*graph.value_info, *graph.output):
+            types[value.name] = type_text(value.type)
+        for value in graph.input:
+            types[value.name] = type_text(value.type) or types.get(value.name)
+        for tensor in graph.initializer:
+            types[tensor.name] = f"tensor({_element(tensor.data_type)})"
+        for sparse in graph.sparse_initializer:
+            types[sparse.values.name] = f"tensor({_element(sparse.values.data_type)})"
+        self.nodes(graph.node, opsets, types, depth)
+        return [types.get(value.name) for value in graph.output]
+
+    def nodes(self, nodes: Iterable[Any], opsets: Mapping[str, int], types: Types, depth: int) -> None:
+        self.too_deep = self.too_deep or depth > _DEEPEST
+        if self.too_deep:
+            return
+        for node in nodes:
+            domain = _domain(node.domain)
+            inside = [self.graph(g, opsets, types, depth + 1) for g in _graphs(node)]
+            given = tuple("" if not name else types.get(name) for name in node.input)
+            function = self.own.get((domain, node.op_type))
+            if function is not None:
+                said = self.call(function, given, depth)
+            else:
+                said = _outputs(node, domain, opsets.get(domain, 0), given, inside)
+            for name, told in zip(node.output, said, strict=False):
+                if name:
+                    types[name] = told or types.get(name)
+            if function is None:
+                outputs = tuple("" if not name else types.get(name) for name in node.output)
+                self.uses.add(_use(node, domain, opsets.get(domain, 0), given, outputs))
+
+    def call(self, function: Any, given: tuple[str | None, ...], depth: int) -> list[str | None]:
+        """A model's own function, unfolded with the types of this call; once for the same types."""
+        key = (_domain(function.domain), function.name, given)
+        if key in self.called:
+            return self.called[key]
+        self.called[key] = [None] * len(function.output)  # where it calls itself
+        opsets = {_domain(entry.domain): entry.version for entry in function.opset_import}
+        types: Types = dict(zip(function.input, given, strict=False))
+        self.nodes(function.node, opsets, types, depth + 1)
+        self.called[key] = [types.get(name) for name in function.output]
+        return self.called[key]
+
+
+def _use(
+    node: Any, domain: str, version: int, inputs: tuple[str | None, ...], outputs: tuple[str | None, ...]
+) -> NodeUse:
+    while inputs and inputs[-1] == "":
+        inputs = inputs[:-1]
+    while outputs and outputs[-1] == "":
+        outputs = outputs[:-1]
+    attributes = tuple(sorted({text(a.name): _value(a) for a in node.attribute}.items()))
+    body = _body(domain, node.op_type, version, inputs, outputs, _attribute_bytes(node)) if version else ()
+    return NodeUse(domain, text(node.op_type), version, inputs, outputs, attributes, body)
+
+
+def _value(attribute: Any) -> int | str | None:
+    """A whole number or a short text; other values do not decide whether a model loads."""
+    if attribute.type == attribute.INT:
+        return int(attribute.i)
+    if attribute.type == attribute.STRING and len(attribute.s) <= _LONGEST:
+        return str(attribute.s.decode(errors="replace"))
+    return None
+
+
+def _attribute_bytes(node: Any) -> bytes:
+    """The attributes that decide what a function expands to: small ones."""
+    import onnx
+
+    kept = onnx.NodeProto()
+    plain = (a for a in node.attribute if a.ByteSize() < _SMALL and not a.HasField("g") and not a.graphs)
+    kept.attribute.extend(sorted(plain, key=lambda a: str(a.name)))
+    told: bytes = kept.SerializeToString(deterministic=True)
+    return told
+
+
+@lru_cache(maxsize=4096)
+def _body(
+    domain: str, name: str, version: int, inputs: tuple[str | None, ...], outputs: tuple[str | None, ...], told: bytes
+) -> tuple[NodeUse, ...]:
+    """What the operator expands to by its own definition, with these types; empty where it is no function."""
+    import onnx
+
+    schema = signature(domain, name, version)
+    if schema is None or not _defined(schema, version):
+        return ()
+    node = onnx.NodeProto()
+    node.ParseFromString(told)
+    node.op_type, node.domain = name, domain
+    node.input.extend(f"i{n}" if t != "" else "" for n, t in enumerate(inputs))
+    node.output.extend(f"o{n}" if t != "" else "" for n, t in enumerate(outputs))
+    function = _function(schema, node, version, inputs)
+    if function is None:
+        return (UNKNOWN,)
+    walk = _Walk({})
+    types: Types = dict(zip(function.input, inputs, strict=False))
+    opsets = {_domain(entry.domain): entry.version for entry in function.opset_import} or {domain: version}
+    walk.nodes(function.node, opsets, types, 1)
+    return tuple(sorted(walk.uses, key=repr))
+
+
+def _defined(schema: Any, version: int) -> int:
+    """The opset by which the operator is defined as a function at ``version``, or 0."""
+    known = schema.function_opset_versions if schema.has_function else schema.context_dependent_function_opset_versions
+    return max((v for v in known if v <= version), default=0)
+
+
+def _function(schema: Any, node: Any, version: int, inputs: tuple[str | None, ...]) -> Any:
+    """Its definition with these types, or ``None`` where they do not tell enough."""
+    import onnx
+
+    opset = _defined(schema, version)
+    try:
+        if schema.has_function:
+            data = schema.get_function_with_opset_version(opset)
+        else:
+            types = [type_proto(t).SerializeToString() for t in inputs]
+            data = schema.get_context_dependent_function_with_opset_version(opset, node.SerializeToString(), types)
+    except (RuntimeError, ValueError, TypeError):
+        return None
+    if not data:
+        return None
+    function = onnx.FunctionProto()
+    function.ParseFromString(data)
+    return function
+
+
+@lru_cache(maxsize=4096)
+def signature(domain: str, name: str, version: int) -> Any:
+    """onnx's own schema of the operator at that opset, or ``None``."""
+    from onnx import defs
+
+    try:
+        return defs.get_schema(name, version, domain)
+    except (defs.SchemaError, ValueError, TypeError):
+        return None
+
+
+def _outputs(
+    node: Any, domain: str, version: int, inputs: tuple[str | None, ...], inside: list[list[str | None]]
+) -> list[str | None]:
+    """Types of a node's outputs, as far as its signature, attributes and subgraphs tell."""
+    count = len(node.output)
+    if domain == "" and node.op_type in ("If", "Loop", "Scan", "SequenceMap") and inside:
+        return _of_subgraph(node.op_type, inside, count)
+    if domain == "" and (told := _by_attribute(node, inputs)):
+        return [told] * count
+    schema = signature(domain, node.op_type, version) if version else None
+    if schema is None:
+        return [None] * count
+    bound: dict[str, str] = {}
+    for position, given in enumerate(inputs):
+        if given and schema.inputs:
+            formal = schema.inputs[min(position, len(schema.inputs) - 1)]
+            if formal.is_homogeneous:
+                bound.setdefault(formal.type_str, given)
+    if domain == "" and node.op_type in _CONTAINERS:
+        return [_CONTAINERS[node.op_type](inputs)] * count
+    return [_formal_type(schema.outputs, position, bound) for position in range(count)]
+
+
+def _formal_type(formals: Any, position: int, bound: Mapping[str, str]) -> str | None:
+    if not formals:
+        return None
+    formal = formals[min(position, len(formals) - 1)]
+    if formal.type_str in bound:
+        return bound[formal.type_str]
+    return next(iter(formal.types)) if len(formal.types) == 1 else None
+
+
+_CONTAINERS: Mapping[str, Any] = {
+    "SequenceConstruct": lambda i: f"seq({i[0]})" if i and i[0] else None,
+    "SequenceAt": lambda i: i[0][4:-1] if i and i[0] and i[0].startswith("seq(") else None,
+    "SplitToSequence": lambda i: f"seq({i[0]})" if i and i[0] else None,
+    "ConcatFromSequence": lambda i: i[0][4:-1] if i and i[0] and i[0].startswith("seq(") else None,
+    "SequenceInsert": lambda i: i[0] if i else None,
+    "SequenceErase": lambda i: i[0] if i else None,
+    "Optional": lambda i: f"optional({i[0]})" if i and i[0] else None,
+    "OptionalGetElement": lambda i: (
+        i[0].removeprefix("optional(")[: -1 if i[0].startswith("optional(") else None] if i and i[0] else None
+    ),
+}
+
+
+def _by_attribute(node: Any, inputs: tuple[str | None, ...]) -> str | None:
+    """The type that an attribute names: ``to`` of Cast, the value of a Constant..."""
+    attributes = {a.name: a for a in node.attribute}
+    if node.op_type == "Constant":
+        return _constant(attributes)
+    if node.op_type == "ConstantOfShape":
+        return f"tensor({_element(attributes['value'].t.data_type)})" if "value" in attributes else "tensor(float)"
+    if node.op_type not in _BY_ATTRIBUTE:
+        return None
+    told = attributes.get(_BY_ATTRIBUTE[node.op_type])
+    number = told.i if told is not None else 0
+    if number:
+        tensor = f"tensor({_element(number)})"
+        return f"seq({tensor})" if node.op_type == "SequenceEmpty" else tensor
+    if node.op_type in _DEFAULT:
+        tensor = f"tensor({_element(_DEFAULT[node.op_type])})"
+        return f"seq({tensor})" if node.op_type == "SequenceEmpty" else tensor
+    if node.op_type == "QuantizeLinear":
+        return inputs[2] if len(inputs) > 2 and inputs[2] else "tensor(uint8)"
+    if node.op_type in ("RandomNormalLike", "RandomUniformLike", "EyeLike", "Bernoulli"):
+        return inputs[0] if inputs else None
+    return None  # DequantizeLinear: by its signature
+
+
+def _constant(attributes: Mapping[str, Any]) -> str | None:
+    for name, told in attributes.items():
+        if name == "value":
+            return f"tensor({_element(told.t.data_type)})"
+        if name == "sparse_value":
+            return f"tensor({_element(told.sparse_tensor.values.data_type)})"
+        for kind, element in (("float", "float"), ("int", "int64"), ("string", "string")):
+            if name in (f"value_{kind}", f"value_{kind}s"):
+                return f"tensor({element})"
+    return None
+
+
+def _of_subgraph(name: str, inside: list[list[str | None]], count: int) -> list[str | None]:
+    if name == "If":
+        first, second = inside[0], inside[-1]
+        return [a or b for a, b in zip(first, second, strict=False)][:count]
+    told = inside[0][1:] if name == "Loop" else inside[0]  # a Loop's body answers its condition first
+    if name == "SequenceMap":
+        told = [f"seq({t})" if t else None for t in told]
+    return (told + [None] * count)[:count]
+
+
+def _graphs(node: Any) -> list[Any]:
+    found = []
+    for attribute in node.attribute:
+        found += [attribute.g] if attribute.HasField("g") else []
+        found += attribute.graphs
+    return found
+
+
+def type_text(proto: Any) -> str | None:
+    """A ``TypeProto`` in ONNX's words, ``tensor(float)``; ``None`` where it says nothing."""
+    kind = proto.WhichOneof("value")
+    if kind == "tensor_type":
+        return f"tensor({_element(proto.tensor_type.elem_type)})" if proto.tensor_type.elem_type else None
+    if kind in ("sequence_type", "optional_type"):
+        inner = type_text(getattr(proto, kind).elem_type)
+        return f"{'seq' if kind == 'sequence_type' else 'optional'}({inner})" if inner else None
+    if kind == "map_type":
+        inner = type_text(proto.map_type.value_type)
+        return f"map({_element(proto.map_type.key_type)},{inner})" if inner else None
+    if kind == "sparse_tensor_type":
+        return f"sparse_tensor({_element(proto.sparse_tensor_type.elem_type)})"
+    return None
+
+
+def type_proto(text: str | None) -> Any:
+    """The reverse, for tensors, sequences and optionals of them."""
+    import onnx
+
+    proto = onnx.TypeProto()
+    if not text:
+        return proto
+    for head, field in (("seq(", "sequence_type"), ("optional(", "optional_type")):
+        if text.startswith(head):
+            getattr(proto, field).elem_type.CopyFrom(type_proto(text[len(head) : -1]))
+            return proto
+    if text.startswith("tensor("):
+        proto.tensor_type.elem_type = _numbers().get(text[7:-1], 0)
+    return proto
+
+
+def _element(number: int) -> str:
+    return _names().get(number, f"type{number}")
+
+
+@lru_cache(maxsize=1)
+def _names() -> Mapping[int, str]:
+    from onnx import TensorProto
+
+    return {n: name.lower() for name, n in TensorProto.DataType.items()}
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> Mapping[str, int]:
+    return {name: number for number, name in _names().items()}
+
+
+def text(value: Any) -> str:
+    """A string of the file; protobuf hands out ``bytes`` where it is no UTF-8.
+
+    Raises:
+        IntegrityError: those bytes.
+    """
+    if isinstance(value, str):
+        return value
+    raise IntegrityError(f"the ONNX model holds a name that is no UTF-8: {printable(repr(value), 60)}")
+
+
+def _domain(domain: Any) -> str:
+    return "" if domain == "ai.onnx" else text(domain)

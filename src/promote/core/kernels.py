@@ -1,0 +1,195 @@
+"""Which operators each ONNX Runtime release implements on CPUs, in its own words: ``operator_kernels.json.gz``.
+
+The table holds the schemas and kernels that the public wheel of every release tells of itself (``tools/kernels.py``). A
+release that is not in it has no answer. Not here: which operators a model uses (``facts``, ``adapters.onnx_file``).
+"""
+
+import gzip
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from promote.core.constructors import refused
+from promote.core.facts import NodeUse
+from promote.core.matrix_rows import numbers
+from promote.errors import InputError
+
+_LARGEST = 32 * 1024 * 1024
+# A Constant becomes an initializer when the graph is read (onnxruntime core/graph/graph.cc), so it has no kernel.
+_WIDE = {"tensor(float16)": "tensor(float)"}
+UNKNOWN = NodeUse("", "", 0)  # what a function expands to, where its types are not known
+_NO_KERNEL = {("", "Constant")}
+
+
+@dataclass(frozen=True, slots=True)
+class Formal:
+    """An input or output of an operator: its type variable, the types allowed, and whether it may be left out or repeated."""
+
+    name: str
+    variable: str
+    optional: bool
+    variadic: bool
+    homogeneous: bool
+    types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One version of an operator, as a release knows it."""
+
+    since: int
+    deprecated: bool
+    counts: tuple[int, int, int, int]
+    inputs: tuple[Formal, ...]
+    outputs: tuple[Formal, ...]
+    attributes: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """An implementation: the versions of the operator it serves (``end`` 0 is open), and types by variable or name."""
+
+    start: int
+    end: int
+    types: dict[str, frozenset[str]]
+
+
+class KernelTable:
+    """The whole table; a release is made ready when it is first asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._ready: dict[str, Operators] = {}
+
+    @cached_property
+    def _table(self) -> dict[str, Any]:
+        try:
+            text = gzip.decompress(self._data)
+            table: dict[str, Any] = json.loads(text)
+        except (OSError, EOFError, ValueError) as error:
+            raise InputError("operator_kernels.json.gz is damaged", hint="install promote again") from error
+        if len(text) > _LARGEST or table.get("format") != 1:
+            raise InputError("operator_kernels.json.gz has another format", hint="install promote again")
+        return table
+
+    def release(self, version: str) -> "Operators | None":
+        """The operators of that release, or ``None`` where the table does not have it."""
+        if version not in self._table["releases"]:
+            return None
+        if version not in self._ready:
+            self._ready[version] = Operators(self._table, version)
+        return self._ready[version]
+
+
+class Operators:
+    """What one release implements."""
+
+    def __init__(self, table: dict[str, Any], version: str) -> None:
+        names, bit = table["types"], 1 << table["releases"].index(version)
+        self._version = numbers(version)
+        self._sets = [frozenset(names[n] for n in one) for one in table["sets"]]
+        self._schemas: dict[tuple[str, str], list[Any]] = {}
+        self._kernels: dict[tuple[str, str], list[Any]] = {}
+        for mask, domain, name, *rest in table["schemas"]:
+            if int(mask, 16) & bit:
+                self._schemas.setdefault((domain, name), []).append(rest)
+        for mask, domain, name, *rest in table["kernels"]:
+            if int(mask, 16) & bit:
+                self._kernels.setdefault((domain, name), []).append(rest)
+        self._faults: dict[NodeUse, str] = {}
+
+    def fault(self, node: NodeUse) -> str:
+        """Why this node does not load, or an empty string. Types that are not known fit everything."""
+        if node == UNKNOWN:
+            return ""
+        if node not in self._faults:
+            self._faults[node] = self._judge(node)
+        return self._faults[node]
+
+    def _judge(self, node: NodeUse) -> str:
+        schema = self._schema(node)
+        if schema is None:
+            # A model's own function is expanded; an operator that nobody knows is not.
+            return self._body(node) if node.body else "this release has no such operator"
+        if schema.deprecated:
+            return f"deprecated since opset {schema.since}"
+        types, fault = bind(schema, node)
+        if fault:
+            return fault
+        if (node.domain, node.name) in _NO_KERNEL or self._has_kernel(node, schema, types):
+            return refused(node, self._version)
+        if node.body:
+            return self._body(node)
+        # Without a kernel for float16 the CPU provider computes in float32, with casts around the node
+        # (onnxruntime core/optimizer/insert_cast_transformer.cc).
+        wide = {name: _WIDE.get(given, given) for name, given in types.items()}
+        if wide != types and self._has_kernel(node, schema, wide):
+            return ""
+        told = ", ".join(sorted({t for t in (*node.inputs, *node.outputs) if t})) or "any type"
+        return f"no implementation for {told}"
+
+    def _body(self, node: NodeUse) -> str:
+        for inner in node.body:
+            if fault := self.fault(inner):
+                return f"expands to {inner.name}, {fault}"
+        return ""
+
+    def _schema(self, node: NodeUse) -> Schema | None:
+        known = [s for s in self._schemas.get((node.domain, node.name), ()) if s[0] <= node.version]
+        if not known:
+            return None
+        since, deprecated, counts, inputs, outputs, attributes = max(known, key=lambda s: int(s[0]))
+        return Schema(
+            since=since,
+            deprecated=deprecated,
+            counts=tuple(counts),
+            inputs=tuple(self._formal(f) for f in inputs),
+            outputs=tuple(self._formal(f) for f in outputs),
+            attributes={name: required for name, _, required in attributes},
+        )
+
+    def _formal(self, told: list[Any]) -> Formal:
+        name, variable, option, homogeneous, types = told
+        return Formal(name, variable, option == 1, option == 2, homogeneous, self._sets[types])
+
+    def _has_kernel(self, node: NodeUse, schema: Schema, types: dict[str, str]) -> bool:
+        # A kernel whose range is open serves the version it starts with and no later one
+        # (onnxruntime core/framework/kernel_registry.cc, VerifyKernelDef).
+        return any(
+            (start == schema.since or start < schema.since <= end)
+            and all(types.get(name) is None or types[name] in self._sets[one] for name, one in allowed.items())
+            for start, end, allowed in self._kernels.get((node.domain, node.name), ())
+        )
+
+
+def bind(schema: Schema, node: NodeUse) -> tuple[dict[str, str], str]:
+    """Types by type variable and by formal name, and what is wrong with them, or an empty string.
+
+    Source: onnxruntime core/graph/graph.cc ``InferAndVerifyTypeMatch``; onnx ``OpSchema::Verify``.
+    """
+    low_in, high_in, low_out, high_out = schema.counts
+    if not low_in <= len(node.inputs) <= high_in or not low_out <= len(node.outputs) <= high_out:
+        return {}, f"{len(node.inputs)} inputs and {len(node.outputs)} outputs, which this version does not take"
+    given_names = [name for name, _ in node.attributes]
+    unknown = [name for name in given_names if name not in schema.attributes and not name.startswith("__")]
+    if unknown:
+        return {}, f"attribute {unknown[0]!r}, which this version does not have"
+    missing = [name for name, required in schema.attributes.items() if required and name not in given_names]
+    if missing:
+        return {}, f"attribute {missing[0]!r} is missing"
+    bound: dict[str, str] = {}
+    for formals, actual, at_input in ((schema.inputs, node.inputs, True), (schema.outputs, node.outputs, False)):
+        for position, given in enumerate(actual):
+            formal = formals[min(position, len(formals) - 1)]
+            if not given:
+                continue
+            if given not in formal.types:
+                return bound, f"{formal.name} of type {given}, which this version does not take"
+            if formal.variadic and not formal.homogeneous:
+                continue
+            before = bound.setdefault(formal.variable, given)
+            if at_input and before != given:
+                return bound, f"types {before} and {given} for one type variable"
+            bound.setdefault(formal.name, given)
+    return bound, ""
