@@ -62,6 +62,8 @@ class Wiring:
 
         target = self.declared(name)
         probe = last(self.settings.path(self.settings.work_dir), name)
+        if probe is None and not target.local:
+            return target
         facts = probe.facts if probe else HostFacts()
         if target.local:
             from promote.adapters.host import measure_here
@@ -77,8 +79,8 @@ class Wiring:
         if given is None:
             return self.matrix.target(name)
         if name in self.matrix.targets:
-            return self.matrix.complete(with_settings(self.matrix.target(name), given, origin))
-        return self.matrix.complete(new_target(name, given, origin))
+            return with_settings(self.matrix.target(name), given, origin)
+        return new_target(name, given, origin)
 
     def probe(self, name: str, *, image: str = "", ssh: str = "", here: bool = False) -> tuple[Probe, Path | None]:
         """Measures a target, and keeps what was measured; the file is ``None`` where nothing was.

@@ -99,7 +99,7 @@ def _host(text: str) -> str:
 
 
 _Line = Annotated[str, Field(max_length=600), AfterValidator(_plain)]
-_Image = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._/:@\[\]-]{0,400})?$")]
+_Image = Annotated[str, Field(pattern=r"^([A-Za-z0-9\[][A-Za-z0-9._/:@\[\]-]{0,400})?$")]
 
 
 class _Row(BaseModel):

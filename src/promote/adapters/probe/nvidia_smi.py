@@ -27,12 +27,11 @@ def cards_of(host: str = "") -> tuple[Card, ...]:
         Unavailable: ssh or nvidia-smi is not there, does not end, or says why not; the message holds its own words.
         IntegrityError: it prints something else.
     """
-    code, out, err = _ask(host, FULL_QUERY)
+    query: tuple[str, ...] = FULL_QUERY
+    code, out, err = _ask(host, query)
     if code and _NO_SUCH_FIELD in out + err:
         query = SHORT_QUERY
         code, out, err = _ask(host, query)
-    else:
-        query = FULL_QUERY
     if code:
         said = next((line for line in (out + "\n" + err).splitlines() if line.strip()), "nothing")
         who = "ssh" if host and code == 255 else "nvidia-smi"
