@@ -42,8 +42,12 @@ def of(text):
     return values(of_cards(read_cards(text), "nvidia-smi on calypso, 2026-11-23"))
 
 
+ADA_FACTS = {
+    "gpu": "NVIDIA RTX 6000 Ada Generation", "driver": "580.95.05", "compute_capability": "8.9",
+    "memory_bytes": 49140 * 2**20,
+}  # fmt: skip
 SMI = [
-    (ADA, {"gpu": "NVIDIA RTX 6000 Ada Generation", "driver": "580.95.05", "compute_capability": "8.9", "memory_bytes": 49140 * 2**20}),
+    (ADA, ADA_FACTS),
     (GB10, {"gpu": "NVIDIA GB10", "driver": "580.95.05", "compute_capability": "12.1"}),
     (
         H100.format(mig="Disabled", uuid=U1) + "\n" + H100.format(mig="Disabled", uuid=U2) + "\n",
@@ -58,7 +62,7 @@ SMI = [
         {"gpu": "NVIDIA H100 80GB HBM3", "driver": "570.148.08", "compute_capability": "9.0"},
     ),
     (f"{ADA}\n[Unknown Error], 580.95.05, [GPU requires reset], [N/A], [N/A], {U2}", {"driver": "580.95.05"}),
-    (f"A, Card, 580.95.05, 49140, 8.9, Disabled, {U1}", {"gpu": "A, Card", "driver": "580.95.05", "compute_capability": "8.9", "memory_bytes": 49140 * 2**20}),
+    (f"A, Card, 580.95.05, 49140, 8.9, Disabled, {U1}", ADA_FACTS | {"gpu": "A, Card"}),
     (f"NVIDIA L4, $(reboot), 23034, 8.9.1, [N/A], {U1}", {"gpu": "NVIDIA L4", "memory_bytes": 23034 * 2**20}),
 ]  # fmt: skip
 

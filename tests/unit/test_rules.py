@@ -149,7 +149,7 @@ def test_a_measured_fact_that_differs_from_the_declared_one_is_drift():
 def test_every_rule_has_a_row_in_the_table_and_says_why_and_by_whom():
     ids = [rule.id for rule in RULES]
     assert len(ids) == len(set(ids))
-    assert set(ids) == {row[0] for row in TABLE} | {"drift"} | set(CONFIG_IDS)
+    assert set(ids) == {row[0] for row in TABLE} | {"drift", "probe-age"} | set(CONFIG_IDS)  # probe-age: test_probe.py
     for rule in RULES:
         assert rule.title
         assert rule.source
