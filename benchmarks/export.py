@@ -19,7 +19,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import run
-
 from promote.adapters.export.exporter import TorchExporter, digest_file
 from promote.adapters.export.sandbox import Limits
 from promote.adapters.onnx_file import read_facts

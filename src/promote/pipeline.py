@@ -77,7 +77,7 @@ def promote_model(order: Order, target: Target, world: World) -> Promotion | Pre
         plan = plan_export(candidate, target, world.matrix, opset=order.opset)
         if not isinstance(plan, ExportPlan):
             return plan
-        early = judge(candidate, target.name, check(candidate.facts, target, world.matrix), tolerate_unknown=True)
+        early = judge(candidate, target.name, check(candidate.facts, target, world.matrix), before_export=True)
         if not isinstance(early, Compatible):
             return early
         step.say(f"opset {plan.opset or 'as it is'}, {plan.precision}")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promote.adapters.settings import Settings, current_user, load_settings
 from promote.core.facts import HostFacts, ModelFacts, Target
@@ -22,8 +23,33 @@ from promote.core.matrix import Matrix, bare_runtime, new_target, parse, with_se
 from promote.core.probe import ssh_host
 from promote.core.probe_record import Probe, probed, settled
 from promote.core.serving import Template, parse_template
+from promote.core.stages import RunRef
 from promote.errors import ExportError, InputError, NotFound
 from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What ``promote check`` judges.
+
+    Args:
+        label: as the user named it, or more exactly.
+        facts: read or declared.
+        config: of a bundle.
+        name: model name of a bundle.
+        version: of a bundle.
+        before_export: what the export will tell is not known yet.
+    """
+
+    label: str
+    facts: ModelFacts
+    config: "ModelConfig | None" = None
+    name: str = ""
+    version: int = 0
+    before_export: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +210,33 @@ class Wiring:
                 hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"',
             )
         return TritonServer(target.http, target.grpc)
+
+    @contextmanager
+    def _work(self) -> Iterator[Path]:
+        """A folder of this command's own, gone when it ends."""
+        root = self.settings.path(self.settings.work_dir)
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="work-", dir=root) as work:
+            yield Path(work)
+
+    def bundle_subject(self, name: str, reference: str) -> Subject:
+        """A bundle of the registry: every byte fetched and verified, its model read, its configuration parsed."""
+        from promote.core.bundle_files import read_config
+
+        stored = self.registry.resolve(name, reference)
+        with self._work() as work, self.progress.stage("fetch", stored.reference) as step:
+            paths = self.registry.fetch(stored, str(work), step)
+            config = read_config(Path(paths[f"{name}/config.pbtxt"]).read_bytes(), name)
+            facts = self.read_facts(paths[f"{name}/{stored.version}/model.onnx"])
+        return Subject(stored.reference, facts, config, name, stored.version)
+
+    def run_subject(self, run_id: str, model: str = "") -> Subject:
+        """The model of a run: read where it is ONNX, else as the run declares it and the plan shall make it."""
+        with self._work() as work, self.progress.stage("find", f"run {run_id}") as step:
+            candidate = self.runs(work).find(RunRef(run_id, model), step)
+            if candidate.model.flavour != "onnx":
+                return Subject(f"run {run_id}", candidate.facts, before_export=True)
+            return Subject(f"run {run_id}", self.read_facts(str(Path(candidate.model.root) / candidate.model.entry)))
 
     @contextmanager
     def world(self, target: Target) -> Iterator[World]:

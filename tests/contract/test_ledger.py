@@ -62,24 +62,28 @@ def runs_by_store() -> dict[str, str]:
     return {}
 
 
-@pytest.fixture(
-    params=["fake", pytest.param("sqlite", marks=pytest.mark.mlflow), pytest.param("http", marks=pytest.mark.mlflow)]
-)
+REAL = [pytest.param(store, marks=pytest.mark.mlflow) for store in ("sqlite", "http")]
+
+
+@pytest.fixture(params=["fake", *REAL])
 def part(request: pytest.FixtureRequest, runs_by_store: dict[str, str]) -> Part:
     if request.param == "fake":
         fake = FakeLedger()
         return Part(lambda: fake, "4f2a")
+    return _real(request, runs_by_store)
+
+
+@pytest.fixture(params=REAL)
+def real(request: pytest.FixtureRequest, runs_by_store: dict[str, str]) -> Part:
+    """Where a test looks into MLflow itself, beside the port."""
+    return _real(request, runs_by_store)
+
+
+def _real(request: pytest.FixtureRequest, runs_by_store: dict[str, str]) -> Part:
     uri = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
     if uri not in runs_by_store:
         runs_by_store[uri] = log_run(uri, {"ner": "onnx"})
     return Part(lambda: open_ledger(uri), runs_by_store[uri], uri)
-
-
-@pytest.fixture
-def real(part: Part) -> Part:
-    if not part.uri:
-        pytest.skip("the fake has no MLflow to look into")
-    return part
 
 
 @pytest.fixture

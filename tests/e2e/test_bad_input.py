@@ -131,6 +131,17 @@ def test_nan_weights(untouched, sqlite_uri):
     assert "weight 'weight' holds NaN or infinity" in typed.err
 
 
+def test_an_export_that_answers_otherwise(untouched, transformers_run):
+    text = (untouched.folder / "promote.toml").read_text()
+    (untouched.folder / "strict.toml").write_text(text + "\n[parity.fp32]\nabsolute = 0.0\nrelative = 0.0\n")
+    try:
+        typed = untouched("--config", "strict.toml", "model", transformers_run, "--target", "local", code=12)
+    finally:
+        (untouched.folder / "strict.toml").unlink()
+    assert "output 'logits' differs in" in typed.err
+    assert "tolerance 0 + 0 x value" in typed.err
+
+
 def test_an_unknown_target(untouched, onnx_run):
     typed = untouched("model", onnx_run, "--target", "calipso", code=3)
     assert "no target 'calipso'" in typed.err

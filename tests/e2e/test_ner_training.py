@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from examples.ner_baseline.grammar import CLASSES, LABELS, digest, generate
 from examples.ner_baseline.host import ABSENT
 from examples.ner_baseline.train import EXAMPLE, untrained

@@ -184,3 +184,17 @@ def test_the_story_over_an_mlflow_server(tmp_path, mlflow_server):
     assert "compatible" in version.description
     artifacts = mlflow.MlflowClient(mlflow_server).list_artifacts(run, "promote/over-http/v1")
     assert {a.path.rpartition("/")[2] for a in artifacts} >= {"report.html", "passport.json"}
+
+
+def test_a_run_and_a_bundle_are_checked_as_a_file_is(project, runs):
+    run = runs("onnx")
+    assert "compatible with local" in project("check", run, "--target", "local").out
+    assert project("check", runs("program"), "--target", "local", "--json").json["verdict"] == "compatible"
+    made = project("model", run, "--target", "local", "--quiet").last
+    checked = project("check", made, "--target", "local", "--json").json
+    assert checked["path"] == made
+    rules = {finding["rule"] for finding in checked["findings"]}
+    assert {"onnx-opset", "config-name", "config-tensors"} <= rules
+    undecided = project("check", "ner:v1", "--target", "calypso", code=11)
+    assert "driver of calypso is not known" in undecided.out
+    project("check", "ner:v9", "--target", "local", code=3)

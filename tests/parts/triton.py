@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from examples.local_triton.launch import LocalTriton, start
 
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from examples.ner_baseline import grammar
 from examples.ner_baseline.grammar import CLASSES, LABELS, NAMED, digest, generate, imo_check_digit
 from examples.ner_baseline.names import BY_CLASS, PEOPLE

@@ -33,7 +33,24 @@ HOSTILE = (
     "\ud800 half a pair",
 )
 VOID = {"meta", "br", "img", "hr", "input", "link"}
-TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "span", "table", "tr", "th", "td", "meter"}
+TAGS = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "div",
+    "h1",
+    "h2",
+    "p",
+    "span",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "meter",
+}
 
 
 class Page(HTMLParser):

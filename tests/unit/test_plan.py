@@ -1,10 +1,12 @@
 """Which opset and IR version promote exports to: that of the target's runtime, not of the packages installed here."""
 
+import dataclasses
+
 import pytest
 
 from promote.core.facts import Fact, HostFacts, ModelFacts, Target
 from promote.core.matrix import bare_runtime
-from promote.core.plan import plan_export
+from promote.core.plan import plan_export, plan_for_all
 from promote.core.rules.engine import check
 from promote.core.stages import Candidate, ExportPlan, Run, SourceModel
 from promote.core.verdict import Incompatible, Outcome, Undecided
@@ -132,3 +134,36 @@ def test_an_opset_for_a_model_that_is_passed_through_is_bad_input():
 def test_the_declared_precision_and_the_targets_largest_batch_are_kept(flavour):
     plan = plan_export(candidate(flavour, Fact("fp16", "MLmodel")), container("25.05", max_batch_size=5), MATRIX)
     assert (plan.precision, plan.max_batch_size) == ("fp16", 5)
+
+
+def test_what_was_ruled_out_is_said_with_why():
+    plan = plan_export(candidate(), MATRIX.target("calypso"), MATRIX)
+    assert plan.ruled_out == (
+        "opset 23 to 25: only when asked for, see exporter torch",
+        "precision fp16, bf16: the run's weights are fp32, and promote does not convert them",
+        "format tensorrt: a plan is built on the target's own GPU",
+    )
+    older = plan_export(candidate(), container("24.12"), MATRIX)
+    assert older.ruled_out[0] == "opset 22 and higher: onnxruntime 1.20.1 takes up to 21"
+
+
+def test_one_plan_serves_several_targets_and_loads_in_each():
+    targets = [container(release) for release in ("26.05", "24.12", "23.12")]
+    targets = [dataclasses.replace(t, name=t.host.triton.value) for t in targets]
+    shared = plan_for_all(candidate(), targets, MATRIX)
+    assert (shared.plan.opset, shared.plan.ir_version) == (19, 9)
+    assert shared.targets == ("26.05", "24.12", "23.12")
+    assert shared.refused == {}
+    model = ModelFacts(ir_version=Fact(9, "plan"), opsets=Fact({"": 19}, "plan"))
+    for target in targets:
+        said = {f.rule: f.outcome for f in check(model, target, MATRIX)}
+        assert (said["onnx-opset"], said["onnx-ir"]) == (Outcome.OK, Outcome.OK)
+
+
+def test_a_target_that_cannot_be_planned_for_does_not_spoil_the_others():
+    shared = plan_for_all(
+        candidate(), [container("26.05"), dataclasses.replace(container("31.01"), name="new")], MATRIX
+    )
+    assert shared.targets == ("box",)
+    assert isinstance(shared.refused["new"], Undecided)
+    assert plan_for_all(candidate(), [container("31.01")], MATRIX).plan is None

@@ -112,6 +112,8 @@ TABLE = [
     ("driver-floor", model(), on(driver="575.57.08", gpu="RTX 6000 Ada", cuda="13.0.2"), ["unknown"]),
     ("driver-floor", model(), on(driver=None), ["unknown"]),
     ("driver-floor", model(), on(device="cpu"), []),
+    ("driver-floor", model(), on(driver="525.60.13", device=None), ["unknown"]),
+    ("compute-capability", model(), on(gpu="V100", device=None), ["unknown"]),
     ("compute-capability", model(), on(), ["ok"]),
     ("compute-capability", model(), on(gpu="V100"), ["broken"]),
     ("compute-capability", model(), on(gpu="V100", triton="24.10"), ["ok"]),

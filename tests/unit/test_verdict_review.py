@@ -1,6 +1,7 @@
 """How findings add up to a verdict, and which decision of a person lets which digest serve."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,10 @@ def findings(*outcomes):
     return tuple(Finding(rule=f"rule-{at}", outcome=outcome, has="") for at, outcome in enumerate(outcomes))
 
 
+def pending(*outcomes):
+    return tuple(replace(finding, pending=True) for finding in findings(*outcomes))
+
+
 @pytest.mark.parametrize(
     ("outcomes", "strict", "tolerant"),
     [
@@ -37,7 +42,12 @@ def findings(*outcomes):
 )
 def test_broken_beats_unknown_beats_degraded(outcomes, strict, tolerant):
     assert judge("model", "calypso", findings(*outcomes)).word == strict
-    assert judge("model", "calypso", findings(*outcomes), tolerate_unknown=True).word == tolerant
+    assert judge("model", "calypso", pending(*outcomes), before_export=True).word == tolerant
+    assert judge("model", "calypso", pending(*outcomes)).word == strict
+
+
+def test_what_no_export_will_tell_is_undecided_before_it_too():
+    assert judge("model", "calypso", findings(OK, UNKNOWN), before_export=True).word == "undecided"
 
 
 def test_each_word_has_its_type_and_only_the_compatible_one_holds_the_subject():
@@ -50,7 +60,7 @@ def test_each_word_has_its_type_and_only_the_compatible_one_holds_the_subject():
 @given(st.lists(st.sampled_from(list(Outcome))), st.booleans())
 def test_all_findings_come_back_worst_first_and_otherwise_in_their_order(outcomes, tolerate):
     given_in = findings(*outcomes)
-    verdict = judge("model", "calypso", given_in, tolerate_unknown=tolerate)
+    verdict = judge("model", "calypso", given_in, before_export=tolerate)
     assert sorted(verdict.findings, key=given_in.index) == list(given_in)
     keys = [(WORST_FIRST.index(f.outcome), given_in.index(f)) for f in verdict.findings]
     assert keys == sorted(keys)

@@ -1,9 +1,9 @@
 """What a bundle may hold: an allow-list of file names and of ``config.pbtxt`` fields. Pure.
 
 A Triton model directory is code: Triton searches ``NAME/N/`` and ``NAME/`` for ``libtriton_<backend>.so`` and
-``batchstrategy.so``, and fields of the config name libraries, agents and files (threats T21, T22, T25 of the study;
-source: triton core ``src/backend_model.cc``, triton common ``protobuf/model_config.proto``). So everything that is not
-known to be data is refused. Not here: whether the model loads (``rules``), and digests (the registry).
+``batchstrategy.so``, and fields of the config name libraries, agents and files
+(triton core ``src/backend_model.cc``, triton common ``protobuf/model_config.proto``). So everything that is not known to
+be data is refused. Not here: whether the model loads (``rules``), and digests (the registry).
 """
 
 import re

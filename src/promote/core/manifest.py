@@ -149,7 +149,7 @@ class _Subject(_Strict):
 
 
 class _Manifest(_Strict):
-    """``extra="forbid"`` is what refuses ``manifests`` beside ``layers`` and foreign ``urls`` (threat T31)."""
+    """``extra="forbid"`` is what refuses ``manifests`` beside ``layers`` and foreign ``urls``."""
 
     schemaVersion: Literal[2]
     mediaType: Literal["application/vnd.oci.image.manifest.v1+json"]
@@ -210,7 +210,7 @@ def _path(annotations: dict[str, str], where: str) -> str:
 
 
 def strict_json(data: bytes, what: str) -> Any:
-    """The JSON value in ``data``, when there is only one way to read it (threat T27).
+    """The JSON value in ``data``, when there is only one way to read it.
 
     Raises:
         IntegrityError: beyond 4 MiB, not UTF-8 JSON, a key twice, NaN, infinity, a lone surrogate, or nested too deep.

@@ -294,7 +294,7 @@ _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Strict(_Loader):  # type: ignore[misc]
-    """YAML's safe subset without repeated keys (threat T26); anchors and aliases are refused before."""
+    """YAML's safe subset without repeated keys; anchors and aliases are refused before."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()

@@ -117,6 +117,7 @@ def _report(release: Release) -> bytes:
     title = f"{bundle.name} v{bundle.version}"
     metrics = [(name, f"{value:.6g}") for name, value in sorted(run.metrics.items())]
     tools = [(f"{name} version", version) for name, version in sorted(proven.export.tools.items())]
+    plan = proven.export.plan
     body = _el(
         "body",
         _el("h1", title),
@@ -125,6 +126,8 @@ def _report(release: Release) -> bytes:
         _pairs([*summary(bundle.passport).items(), ("bundle", release.stored.reference)]),
         _el("h2", "Compatibility"),
         _findings(bundle.verdict.findings),
+        _el("h2", "Why this export"),
+        _table(("taken", "ruled out"), ((_lines(plan.reasons), _lines(plan.ruled_out)),)),
         _el("h2", "Parity: the source model against the exported bytes"),
         _parity(proven.parity.differences, proven.parity.tolerance),
         _el("h2", "Training run"),
@@ -154,6 +157,10 @@ def _table(headers: tuple[str, ...], rows: Iterable[tuple["ET.Element | str", ..
         _el("tr", *(_el("td", c if isinstance(c, ET.Element) else printable(c, 500)) for c in row)) for row in rows
     )
     return _el("table", _el("tr", *(_el("th", header) for header in headers)), *cells)
+
+
+def _lines(texts: tuple[str, ...]) -> ET.Element:
+    return _el("div", *(_el("p", printable(text, 300)) for text in texts))
 
 
 def _findings(findings: tuple[Finding, ...]) -> ET.Element:

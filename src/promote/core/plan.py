@@ -1,7 +1,11 @@
 """What to export to, chosen from the target's runtime rather than from package defaults. Pure."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
 from promote.core.facts import Target
 from promote.core.matrix import Matrix
+from promote.core.matrix_rows import Exporter, OnnxRuntime
 from promote.core.names import printable
 from promote.core.stages import Candidate, ExportPlan
 from promote.core.verdict import Finding, Incompatible, Outcome, Undecided
@@ -66,7 +70,70 @@ def plan_export(
         precision=precision,
         max_batch_size=target.max_batch_size,
         reasons=(f"opset {chosen}: {why}", f"IR version {ir_version}: {label} takes up to {most_ir}"),
+        ruled_out=_ruled_out(exporter, row, label, chosen, precision),
     )
+
+
+def _ruled_out(exporter: Exporter, row: OnnxRuntime, label: str, chosen: int, precision: str) -> tuple[str, ...]:
+    """What was not taken, and why: higher opsets, other precisions, other formats."""
+    most = row.max_opset or exporter.min_opset
+    taken = max(chosen, exporter.default_opset)
+    lines = []
+    if chosen < min(most, exporter.default_opset):
+        lines.append(f"opset {chosen + 1} to {min(most, exporter.default_opset)}: another was asked for")
+    if min(most, exporter.max_opset) > taken:
+        lines.append(f"opset {taken + 1} to {min(most, exporter.max_opset)}: only when asked for, see {exporter.label}")
+    if most < exporter.max_opset:
+        lines.append(f"opset {most + 1} and higher: {label} takes up to {most}")
+    others = ", ".join(p for p in ("fp32", "fp16", "bf16") if p != precision)
+    lines.append(f"precision {others}: the run's weights are {precision}, and promote does not convert them")
+    lines.append("format tensorrt: a plan is built on the target's own GPU")
+    return tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPlan:
+    """One export for several targets.
+
+    Args:
+        plan: what serves all of ``targets``; ``None`` where no target can be planned for.
+        targets: names it serves.
+        refused: name -> why there is no plan for that one.
+    """
+
+    plan: ExportPlan | None
+    targets: tuple[str, ...]
+    refused: Mapping[str, Incompatible | Undecided]
+
+
+def plan_for_all(
+    candidate: Candidate, targets: Sequence[Target], matrix: Matrix, *, opset: int | None = None
+) -> SharedPlan:
+    """The one choice that serves every target that can be served at all.
+
+    An older opset and IR version load in every newer runtime down to its floor, so the lowest of each target's own plan
+    serves all of them; the largest batch of any is what parity must cover.
+    Source: microsoft/onnxruntime docs/Versioning.md (backward compatible down to opset 7).
+    """
+    plans: dict[str, ExportPlan] = {}
+    refused: dict[str, Incompatible | Undecided] = {}
+    for target in targets:
+        made = plan_export(candidate, target, matrix, opset=opset)
+        if isinstance(made, ExportPlan):
+            plans[target.name] = made
+        else:
+            refused[target.name] = made
+    if not plans:
+        return SharedPlan(None, (), refused)
+    lowest = min(plans.values(), key=lambda plan: plan.opset or 0)
+    ir_versions = [plan.ir_version for plan in plans.values() if plan.ir_version is not None]
+    shared = replace(
+        lowest,
+        ir_version=min(ir_versions) if ir_versions else None,
+        max_batch_size=max(plan.max_batch_size for plan in plans.values()),
+        reasons=tuple(f"{name}: {reason}" for name, plan in plans.items() for reason in plan.reasons),
+    )
+    return SharedPlan(shared, tuple(plans), refused)
 
 
 def _unknown(what: str, source: str, target: Target) -> Finding:

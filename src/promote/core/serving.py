@@ -1,7 +1,7 @@
 """``config.pbtxt`` as a typed message, built from a template's settings and the model's own inputs and outputs.
 
 No text template: the message is ``tritonclient``'s protobuf ``ModelConfig``, so a hostile tensor name cannot become
-configuration (threat T23). Not here: whether the result will load (``rules``).
+configuration. Not here: whether the result will load (``rules``).
 Source of the fields: triton common ``protobuf/model_config.proto``.
 """
 

@@ -116,6 +116,7 @@ class ExportPlan:
         precision: of weights and activations.
         max_batch_size: largest batch that parity must cover.
         reasons: one line for each choice.
+        ruled_out: one line for each choice not taken, with why.
     """
 
     format: str = "onnx"
@@ -124,6 +125,7 @@ class ExportPlan:
     precision: str = "fp32"
     max_batch_size: int = 8
     reasons: tuple[str, ...] = ()
+    ruled_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

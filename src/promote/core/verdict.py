@@ -37,6 +37,7 @@ class Finding:
         source: that row's own source.
         confidence: of that row: ``high``, ``medium`` or ``low``.
         remedy: what to do, a command where there is one; empty where nothing is to be done.
+        pending: unknown only until the export is made; it will tell.
     """
 
     rule: str
@@ -48,6 +49,7 @@ class Finding:
     source: str = ""
     confidence: str = "high"
     remedy: str = ""
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,20 @@ class Undecided:
 Verdict = Compatible[S] | Incompatible | Undecided
 
 
-def judge(subject: S, target: str, findings: tuple[Finding, ...], *, tolerate_unknown: bool = False) -> Verdict[S]:
+def judge(subject: S, target: str, findings: tuple[Finding, ...], *, before_export: bool = False) -> Verdict[S]:
     """Adds findings up: broken beats unknown beats degraded.
 
     Args:
         subject: what was judged; comes back inside ``Compatible``.
         target: the name of the target or bare runtime.
         findings: all of them, in any order; they come back worst first, else in the same order.
-        tolerate_unknown: before the export, facts the export will bring may be unknown.
+        before_export: facts that the export will bring may be unknown; those of the host may not, as nothing will bring
+            them and nobody should wait for an export to hear it.
     """
     ranked = tuple(sorted(findings, key=lambda f: WORST_FIRST.index(f.outcome)))
     outcomes = {f.outcome for f in ranked}
     if Outcome.BROKEN in outcomes:
         return Incompatible(target, ranked)
-    if Outcome.UNKNOWN in outcomes and not tolerate_unknown:
+    if any(f.outcome is Outcome.UNKNOWN and not (before_export and f.pending) for f in ranked):
         return Undecided(target, ranked)
     return Compatible(subject, target, ranked)

@@ -1,7 +1,7 @@
 """Answers a registry's 401: with a bearer token of its token service, or with user and password.
 
 Credentials go to the registry's own origin and to a token service that belongs to it, nowhere else. oras reads the
-challenge and asks for the token; the session it asks with is ours and guards every address (threats T35, T37, T41).
+challenge and asks for the token; the session it asks with is ours and guards every address.
 Not here: where credentials come from (``credentials``), and requests for content (``transport``).
 """
 

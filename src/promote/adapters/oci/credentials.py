@@ -1,6 +1,6 @@
 """Which credentials docker's configuration has for one host: ``config.json``, its helpers and its store.
 
-oras answers the question; what it is asked is narrowed first to exactly this host (threat T38), and helpers run here
+oras answers the question; what it is asked is narrowed first to exactly this host, and helpers run here
 with a grammar for their name and a time limit. Never here: sending them (``auth``).
 """
 

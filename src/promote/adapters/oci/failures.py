@@ -1,6 +1,6 @@
 """Why a request to a registry failed, in our words: what may pass and is tried again, and what will not.
 
-Threat T40: a message holds the address without its query, the state and the registry's error *code*; a registry's own
+A message holds the address without its query, the state and the registry's error *code*; a registry's own
 text may echo anything, and so may the text of a ``requests`` exception. Not here: sending (``transport``).
 """
 

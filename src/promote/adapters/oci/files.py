@@ -55,7 +55,7 @@ def verified(chunks: Iterable[bytes], blob: Blob, what: str) -> Iterator[bytes]:
     """The same chunks, each held back until the next one is there and the last until size and digest are right.
 
     So a receiver that needs them all (a registry, a rename) never completes on wrong bytes, and no more than one byte
-    beyond the size is taken in (threat T29).
+    beyond the size is taken in.
 
     Raises:
         IntegrityError: too long, too short, or another digest.

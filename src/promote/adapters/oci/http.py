@@ -108,7 +108,7 @@ class Remote:
                 raise IntegrityError(f"{self.repository} stored other bytes than {blob.digest}")
 
     def _session(self, url: str, answer: requests.Response) -> str:
-        """The upload's address, on the registry's own origin (threat T36).
+        """The upload's address, on the registry's own origin.
 
         Raises:
             IntegrityError: elsewhere, or none.

@@ -116,7 +116,7 @@ def is_loopback(url: str) -> bool:
 
 
 def refuse_link_local(url: str) -> None:
-    """Threat T39: an address of a cloud's metadata service is no registry.
+    """An address of a cloud's metadata service is no registry.
 
     Raises:
         InputError: the host is a link-local address.

@@ -1,6 +1,6 @@
 """One request to a registry: sent, authorised, redirected, tried again, and its failure told in our words.
 
-Threats T35, T40: credentials go to the registry's own origin only, and no message holds a query or a header.
+Credentials go to the registry's own origin only, and no message holds a query or a header.
 Not here: what is asked (``http``), and how a 401 is answered (``auth``).
 """
 

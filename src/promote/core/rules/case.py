@@ -162,7 +162,9 @@ def finding(
 
 def no_model_fact(what: str, remedy: str = "the export will tell; for a file: promote check FILE") -> Finding:
     """A fact of the model is not known."""
-    return finding(Outcome.UNKNOWN, f"the model's {what} is not known", needs=what, remedy=remedy)
+    return replace(
+        finding(Outcome.UNKNOWN, f"the model's {what} is not known", needs=what, remedy=remedy), pending=True
+    )
 
 
 def no_host_fact(case: Case, key: str, why: str) -> Finding:

@@ -61,6 +61,8 @@ def driver_floor(case: Case) -> Answer:
     The floor is that of the CUDA major version. The numbers in Triton's release notes contradict it and are not used.
     """
     host = case.target.host
+    if not case.device:
+        return no_host_fact(case, "device", "as on a CPU no driver counts")
     if host.cuda is None:
         return no_host_fact(case, "triton", "for its CUDA version")
     floor = case.matrix.driver_floor(host.cuda.value)
@@ -112,6 +114,8 @@ def _forward(branches: ForwardBranches | None, branch: int) -> Outcome:
 def compute_capability(case: Case) -> Answer:
     """GPUs under the release's floor are dropped from Triton's list without an error."""
     host = case.target.host
+    if not case.device:
+        return no_host_fact(case, "device", "as on a CPU no compute capability counts")
     if host.triton is None:
         return no_host_fact(case, "triton", "for its lowest compute capability")
     row = case.matrix.release(host.triton.value)

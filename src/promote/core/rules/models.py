@@ -160,7 +160,7 @@ def onnx_ml_opset(case: Case) -> Answer:
 @rule(
     "onnx-domains",
     title="Every operator comes with the runtime",
-    source="microsoft/onnxruntime docs/ContribOperators.md; threat T14",
+    source="microsoft/onnxruntime docs/ContribOperators.md",
     applies=of_onnx,
     remedy="export without custom operators",
 )
@@ -193,7 +193,7 @@ def _domain(case: Case, domain: str) -> Finding:
 @rule(
     "external-data",
     title="The files that hold the weights are there, whole, and inside the model's folder",
-    source="measured on onnxruntime 1.16.3 to 1.32.0; microsoft/onnxruntime PR #26776; threats T10 to T13",
+    source="measured on onnxruntime 1.16.3 to 1.32.0; microsoft/onnxruntime PR #26776",
     applies=of_onnx,
     remedy="save the model again: onnx.save(model, path, save_as_external_data=True)",
 )
