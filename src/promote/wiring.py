@@ -24,7 +24,7 @@ from promote.core.probe import ssh_host
 from promote.core.probe_record import Probe, probed, settled
 from promote.core.serving import Template, parse_template
 from promote.core.stages import RunRef
-from promote.errors import ExportError, InputError, NotFound
+from promote.errors import ExportError, InputError, IntegrityError, NotFound
 from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
 
 if TYPE_CHECKING:
@@ -111,12 +111,14 @@ class Wiring:
     def probe(self, name: str, *, image: str = "", ssh: str = "", here: bool = False) -> tuple[Probe, Path | None]:
         """Measures a target, and keeps what was measured; the file is ``None`` where nothing was.
 
+        What is not said is as in the last probe, so that a name alone renews it.
+
         Raises:
             InputError: no such form of an image or host.
         """
         from promote.adapters.oci.image import parse_reference, read_image
         from promote.adapters.probe.measure import measure
-        from promote.adapters.probe.records import keep
+        from promote.adapters.probe.records import keep, last
 
         if image:
             parse_reference(image)
@@ -127,9 +129,14 @@ class Wiring:
             found = read_image(reference, arch, os.environ)
             return f"{found.name.partition('@')[0]}@{found.digest[:19]}", found.environment
 
-        today = _today().isoformat()
-        found = measure(self.declared(name), self.matrix, today, read, image=image, ssh=ssh, here=here)
-        return found, None if found.empty else keep(self.settings.path(self.settings.work_dir), found)
+        target, root = self.declared(name), self.settings.path(self.settings.work_dir)
+        with contextlib.suppress(IntegrityError):  # a damaged record is replaced
+            former = last(root, name)
+            image = image or (former.image if former else "")
+            if former and not (ssh or here):
+                ssh, here = former.ssh, former.here
+        found = measure(target, self.matrix, _today().isoformat(), read, image=image, ssh=ssh, here=here)
+        return found, None if found.empty else keep(root, found)
 
     def targets(self) -> tuple[Target, ...]:
         """All of them, by name."""

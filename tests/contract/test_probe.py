@@ -275,6 +275,9 @@ def test_a_probed_target_makes_the_verdict_decided(promote, program, triton, ima
     assert drift == {"gpu", "triton"}  # declared: RTX 4090 and 26.04
     assert "24.10*" in promote("targets", lines=lines).stdout
 
+    again = json.loads(promote("target", "probe", "calypso", "--json", lines=lines).stdout)  # asks what it asked before
+    assert again["facts"] == told["facts"]
+
 
 @pytest.mark.triton
 def test_a_source_that_fails_hides_no_other(promote, program, triton, tmp_path):

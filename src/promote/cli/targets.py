@@ -32,7 +32,7 @@ def command(config: str | None, as_json: bool) -> None:
         rows.append([target.name, *shown, target.http or "?", "required" if target.review else "no"])
     print_table(["target", "device", "arch", "triton", "onnxruntime", "gpu", "driver", "http", "review"], rows)
     notes = [f"{target.name}: {_age(target.probed)}" for target in targets if target.probed]
-    notes += [f"{target.name}: {note}" for target in targets for note in target.notes]
+    notes += [f"{target.name}: {note}" for target in targets if not target.probed for note in target.notes]
     if notes:
         say()
     for note in notes:

@@ -27,6 +27,7 @@ _REFERENCE = re.compile(
     r"(?P<base>.+)/(?P<name>[a-z0-9._-]{1,64})(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+_LONGEST = 400
 _BRIEF = Patience(tries=3, budget=10.0)
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -87,7 +88,12 @@ def parse_reference(text: str) -> tuple[Origin, str, str]:
         InputError: no such reference, or one without a registry's host.
     """
     found = _REFERENCE.fullmatch(text.removeprefix("docker://"))
-    if found is None or "://" in found["base"] or not re.search(r"[.:\]]|^localhost", found["base"].partition("/")[0]):
+    if (
+        found is None
+        or len(text) > _LONGEST
+        or "://" in found["base"]
+        or not re.search(r"[.:\]]|^localhost", found["base"].partition("/")[0])
+    ):
         raise InputError(
             f"--image {printable(text, 100)!r}: expected HOST/NAME:TAG or HOST/NAME@sha256:...",
             hint="for instance nvcr.io/nvidia/tritonserver:26.04-py3",
