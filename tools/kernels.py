@@ -149,7 +149,10 @@ def _merge(said: list[dict[str, Any]], kind: str, record: Callable[[dict[str, An
 
 def _schema(schema: dict[str, Any], number: dict[str, int], sets: Numbered) -> str:
     formals = [
-        [[n, t, option, homogeneous, sets(tuple(number[x] for x in types))] for n, t, option, homogeneous, types in part]
+        [
+            [n, t, option, homogeneous, sets(tuple(number[x] for x in types))]
+            for n, t, option, homogeneous, types in part
+        ]
         for part in (schema["inputs"], schema["outputs"])
     ]
     head = [schema["domain"], schema["name"], schema["since"], schema["deprecated"]]

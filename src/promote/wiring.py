@@ -6,6 +6,7 @@ a command does not need are left unopened; asking one of them for work opens it 
 
 import contextlib
 import dataclasses
+import datetime
 import os
 import shutil
 import tempfile
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promote.adapters.settings import Settings, current_user, load_settings
-from promote.core.facts import ModelFacts, Target, settle
+from promote.core.facts import HostFacts, ModelFacts, Target
 from promote.core.kernels import KernelTable
 from promote.core.matrix import Matrix, bare_runtime, new_target, parse, with_settings
+from promote.core.probe import ssh_host
+from promote.core.probe_record import Probe, probed, settled
 from promote.core.serving import Template, parse_template
 from promote.core.stages import RunRef
-from promote.errors import ExportError, InputError, NotFound
+from promote.errors import ExportError, InputError, IntegrityError, NotFound
 from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
 
 if TYPE_CHECKING:
@@ -81,16 +84,60 @@ class Wiring:
         return parse_template(_read(path), str(path))
 
     def target(self, name: str) -> Target:
-        """A target of the matrix, completed by the settings, and by measuring where it is this machine."""
+        """A target as declared, settled against its last probe, and against measuring now where it is this machine."""
+        from promote.adapters.probe.records import last
+
+        target = self.declared(name)
+        probe = last(self.settings.path(self.settings.work_dir), name)
+        if probe is None and not target.local:
+            return target
+        facts = probe.facts if probe else HostFacts()
+        if target.local:
+            from promote.adapters.host import measure_here
+
+            facts = _over(facts, measure_here())
+        dated = probed(probe, _today()) if probe else None
+        return dataclasses.replace(settled(target, facts, self.matrix), probed=dated)
+
+    def declared(self, name: str) -> Target:
+        """A target of the matrix, completed by the settings; nothing is measured."""
         given = self.settings.targets.get(name)
         origin = f"promote.toml: targets.{name}"
         if given is None:
-            target = self.matrix.target(name)
-        elif name in self.matrix.targets:
-            target = with_settings(self.matrix.target(name), given, origin)
-        else:
-            target = new_target(name, given, origin)
-        return _measured(target) if target.local else target
+            return self.matrix.target(name)
+        if name in self.matrix.targets:
+            return with_settings(self.matrix.target(name), given, origin)
+        return new_target(name, given, origin)
+
+    def probe(self, name: str, *, image: str = "", ssh: str = "", here: bool = False) -> tuple[Probe, Path | None]:
+        """Measures a target, and keeps what was measured; the file is ``None`` where nothing was.
+
+        What is not said is as in the last probe, so that a name alone renews it.
+
+        Raises:
+            InputError: no such form of an image or host.
+        """
+        from promote.adapters.oci.image import parse_reference, read_image
+        from promote.adapters.probe.measure import measure
+        from promote.adapters.probe.records import keep, last
+
+        if image:
+            parse_reference(image)
+        if ssh:
+            ssh_host(ssh)
+
+        def read(reference: str, arch: str) -> tuple[str, tuple[str, ...]]:
+            found = read_image(reference, arch, os.environ)
+            return f"{found.name.partition('@')[0]}@{found.digest[:19]}", found.environment
+
+        target, root = self.declared(name), self.settings.path(self.settings.work_dir)
+        with contextlib.suppress(IntegrityError):  # a damaged record is replaced
+            former = last(root, name)
+            image = image or (former.image if former else "")
+            if former and not (ssh or here):
+                ssh, here = former.ssh, former.here
+        found = measure(target, self.matrix, _today().isoformat(), read, image=image, ssh=ssh, here=here)
+        return found, None if found.empty else keep(root, found)
 
     def targets(self) -> tuple[Target, ...]:
         """All of them, by name."""
@@ -314,13 +361,11 @@ def _read(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
-def _measured(target: Target) -> Target:
-    """Declared facts of this machine, settled against measured ones."""
-    from promote.adapters.host import measure_here
+def _over(former: HostFacts, now: HostFacts) -> HostFacts:
+    """What is measured now, else what was."""
+    fields = HostFacts.__dataclass_fields__
+    return HostFacts(**{name: getattr(now, name) or getattr(former, name) for name in fields})
 
-    here = measure_here()
-    facts = {
-        field.name: settle(getattr(target.host, field.name), getattr(here, field.name))
-        for field in dataclasses.fields(here)
-    }
-    return dataclasses.replace(target, host=dataclasses.replace(target.host, **facts))
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()

@@ -151,7 +151,7 @@ def test_a_measured_fact_that_differs_from_the_declared_one_is_drift():
 def test_every_rule_has_a_row_in_the_table_and_says_why_and_by_whom():
     ids = [rule.id for rule in RULES]
     assert len(ids) == len(set(ids))
-    elsewhere = {"drift", "operators"}  # below, and in test_operators
+    elsewhere = {"drift", "operators", "probe-age"}  # below, in test_operators and test_probe
     assert set(ids) == {row[0] for row in TABLE} | elsewhere | set(CONFIG_IDS)
     for rule in RULES:
         assert rule.title

@@ -22,6 +22,7 @@ from promote.errors import EXIT_CODES, Interrupted, PromoteError
 VERBS: dict[str, str] = {
     "init": "Write a commented promote.toml.",
     "targets": "List the hosts that models can be promoted to.",
+    "target": "Probe a target, and keep what was measured.",
     "check": "Say whether a model file will load on a target, and why.",
     "model": "Take an MLflow run to a reviewed release.",
     "review": "Show, approve or reject a release for a target.",

@@ -153,6 +153,21 @@ class HostFacts:
     python: Fact[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """That a host was probed, and when.
+
+    Args:
+        date: the day, ``2026-11-24``.
+        old: that day is too long ago (or in the future) for what was measured to count as known.
+        renew: the command that measures again.
+    """
+
+    date: str
+    old: bool
+    renew: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A named host to serve on.
@@ -169,6 +184,8 @@ class Target:
         local: it is this machine, so facts can be measured here.
         bare: a runtime alone, without Triton: rules about the server and its configuration do not apply.
         notes: what is declared only and wants a probe, a line each.
+        metrics: ``host:port`` of Triton's metrics endpoint; ``None``: port 8002 where its HTTP endpoint is.
+        probed: when its facts were measured; ``None``: never.
     """
 
     name: str
@@ -182,3 +199,5 @@ class Target:
     local: bool = False
     bare: bool = False
     notes: tuple[str, ...] = ()
+    metrics: str | None = None
+    probed: Probed | None = None

@@ -59,6 +59,7 @@ class TargetRow(BaseModel):
     python: Version | None = None
     http: Endpoint = ""
     grpc: Endpoint = ""
+    metrics: Endpoint | None = None
     model_repository: str = ""
     review: bool = True
     max_batch_size: Count = 8
@@ -159,7 +160,7 @@ def _onto(target: Target, row: TargetRow, given: set[str], source: str) -> Targe
     if "memory_gib" in given:
         facts["memory_bytes"] = None if row.memory_gib is None else int(row.memory_gib * 2**30)
     host = {name: _declare(getattr(target.host, name), value, source) for name, value in facts.items()}
-    plain = given & {"description", "http", "grpc", "model_repository", "review", "max_batch_size", "notes"}
+    plain = given & {"description", "http", "grpc", "metrics", "model_repository", "review", "max_batch_size", "notes"}
     fields: dict[str, Any] = {name: getattr(row, name) for name in plain}
     return dataclasses.replace(target, host=dataclasses.replace(target.host, **host), local=local, **fields)
 

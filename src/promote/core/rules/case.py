@@ -173,7 +173,7 @@ def no_host_fact(case: Case, key: str, why: str) -> Finding:
         Outcome.UNKNOWN,
         f"{key} of {case.target.name} is not known",
         needs=f"{key}: {why}",
-        remedy=f"set targets.{case.target.name}.{key} in promote.toml, or probe the host",
+        remedy=f"promote target probe {case.target.name}, or set targets.{case.target.name}.{key} in promote.toml",
     )
 
 

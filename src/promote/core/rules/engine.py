@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from promote.core.facts import ModelFacts, Target
 from promote.core.matrix import Matrix
-from promote.core.rules import configs, hosts, models, operators, plans
+from promote.core.rules import configs, hosts, models, operators, plans, probes
 from promote.core.rules.case import Case, Rule
 from promote.core.verdict import Finding
 
@@ -29,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     hosts.memory_fit,
     hosts.dtypes,
     hosts.drift,
+    probes.probe_age,
     configs.config_name,
     configs.config_batching,
     configs.config_tensors,

@@ -1,0 +1,1 @@
+"""Measures a host: asks its Triton and its nvidia-smi, and keeps what they say."""
