@@ -1,4 +1,4 @@
-# Few words: demo, test, lint, check, bench, lock, serve, clean. Each sets up what it needs.
+# Few words: demo, test, lint, check, bench, kernels, oracle, lock, serve, clean. Each sets up what it needs.
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -11,7 +11,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export PROMOTE_TRITON_CARRIER = $(abspath $(CARRIER))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo serve test lint check bench lock setup clean
+.PHONY: demo serve test lint check bench kernels oracle lock setup clean
 
 demo: setup            ## The whole story on this machine: train, promote, deploy, ask, status
 	@$(BIN)/python examples/demo.py
@@ -23,8 +23,8 @@ test: setup            ## The tests; what a missing system package skips is name
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup            ## Format, lint, types, import contracts
-	@$(BIN)/ruff format --check src tests examples benchmarks
-	@$(BIN)/ruff check src tests examples benchmarks
+	@$(BIN)/ruff format --check src tests examples benchmarks tools
+	@$(BIN)/ruff check src tests examples benchmarks tools
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
@@ -33,6 +33,12 @@ check: lint test       ## What CI runs
 bench: setup           ## The figures of docs/performance.md, one file each
 	@$(BIN)/python benchmarks/start.py
 	@$(BIN)/python benchmarks/export.py
+
+kernels: setup         ## operator_kernels.json.gz anew, from the public wheels of every ONNX Runtime release
+	@$(BIN)/python tools/kernels.py
+
+oracle: setup          ## promote check against really loading onnx's own operator models in every release
+	@$(BIN)/python benchmarks/oracle.py
 
 lock: setup            ## requirements.lock anew from pyproject.toml
 	@printf 'torch==$(TORCH)\n' > $(CACHE)/torch.txt

@@ -87,6 +87,14 @@ def fetch(cache: Path, release: str) -> Path:
 
 def ask(cache: Path, release: str, wheel: Path) -> dict[str, Any]:
     """What the wheel says of itself, asked in a child process."""
+    environ = dict(os.environ, PYTHONPATH=unpack(cache, release, wheel))
+    done = subprocess.run([sys.executable, "-c", ASK], env=environ, check=True, stdout=subprocess.PIPE)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def unpack(cache: Path, release: str, wheel: Path) -> str:
+    """The wheel unpacked, with the NumPy it was built against; a PYTHONPATH that finds both."""
     unpacked, old = cache / "unpacked" / release, tuple(map(int, release.split(".")[:2])) < (1, 19)
     if not unpacked.exists():
         with zipfile.ZipFile(wheel) as archive:
@@ -94,10 +102,7 @@ def ask(cache: Path, release: str, wheel: Path) -> dict[str, Any]:
     numpy = cache / f"numpy-{1 if old else 2}"
     if not numpy.exists():
         pip("install", "--no-deps", "--target", str(numpy), NUMPY[old])
-    environ = dict(os.environ, PYTHONPATH=os.pathsep.join((str(unpacked), str(numpy))))
-    done = subprocess.run([sys.executable, "-c", ASK], env=environ, check=True, stdout=subprocess.PIPE)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    return os.pathsep.join((str(unpacked), str(numpy)))
 
 
 class Numbered:
