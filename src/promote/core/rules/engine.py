@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
-from promote.core.rules import config_scheduling, config_shapes, configs, folders, hosts, models, plans
+from promote.core.rules import builds, config_scheduling, config_shapes, configs, folders, hosts, models, plans
 from promote.core.rules.case import Case, Rule
 from promote.core.verdict import Finding
 
@@ -20,12 +20,17 @@ RULES: tuple[Rule, ...] = (
     models.external_data,
     models.io_types,
     plans.plan_arch,
+    plans.plan_os,
     plans.plan_version,
     plans.plan_gpu,
+    builds.tensorrt_gpu,
+    builds.tensorrt_opset,
+    builds.tensorrt_precision,
     hosts.triton_release,
     hosts.driver_floor,
     hosts.compute_capability,
     hosts.memory_fit,
+    hosts.python_version,
     hosts.dtypes,
     hosts.drift,
     configs.config_name,
