@@ -84,6 +84,25 @@ class NodeUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """A model's directory in a Triton repository.
+
+    Args:
+        name: of the directory.
+        versions: version directories, by number.
+        skipped: directories named like no version, which Triton skips; its reserved names left out.
+        files: plain files, relative to the directory, with ``/``.
+        config: the text of ``config.pbtxt``; ``None`` where there is none.
+    """
+
+    name: str
+    versions: tuple[int, ...] = ()
+    skipped: tuple[str, ...] = ()
+    files: frozenset[str] = frozenset()
+    config: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """Of a model's file (or, before the export, of what shall become one). ``None``: not known.
 
@@ -103,6 +122,11 @@ class ModelFacts:
         arch: CPU architecture a TensorRT plan was built on.
         tensorrt: four-part TensorRT version a plan was built with.
         compute_capability: of the GPU a plan was built on.
+        os: operating system a plan was built on, ``linux`` or ``windows``.
+        version_compatible: a plan was built to load on newer TensorRT too.
+        hardware_level: of a plan: ``none``, ``ampere_plus`` or ``same_compute_capability``.
+        builder_flags: precision flags a plan shall be built with from this ONNX (``fp16``...); ``None``: none shall.
+        python: version of Python that a Python model or its packed environment was made with.
     """
 
     format: Fact[str] | None = None
@@ -120,6 +144,11 @@ class ModelFacts:
     arch: Fact[str] | None = None
     tensorrt: Fact[str] | None = None
     compute_capability: Fact[str] | None = None
+    os: Fact[str] | None = None
+    version_compatible: Fact[bool] | None = None
+    hardware_level: Fact[str] | None = None
+    builder_flags: Fact[frozenset[str]] | None = None
+    python: Fact[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +167,9 @@ class HostFacts:
         compute_capability: ``major.minor``.
         memory_bytes: what models may use in all (GPU memory, or the host's where ``device`` is ``cpu``).
         python: version of Triton's Python backend.
+        os: ``linux`` or ``windows``; Triton's containers are Linux.
+        memory_used_bytes: what other models take of the memory now.
+        version_compatible_plans: Triton runs with ``--backend-config=tensorrt,version-compatible=true``.
     """
 
     device: Fact[str] | None = None
@@ -151,6 +183,9 @@ class HostFacts:
     compute_capability: Fact[str] | None = None
     memory_bytes: Fact[int] | None = None
     python: Fact[str] | None = None
+    os: Fact[str] | None = None
+    memory_used_bytes: Fact[int] | None = None
+    version_compatible_plans: Fact[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _TARGET_NAME = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
 # What an image or a card fixes: named anew with a new one, unless it was measured.
 _OF_RELEASE = ("onnxruntime", "tensorrt", "cuda", "python")
 _OF_GPU = ("compute_capability",)
-_HOST = ("device", "arch", "triton", "driver", "gpu", *_OF_RELEASE, *_OF_GPU)
+_HOST = ("os", "version_compatible_plans", "device", "arch", "triton", "driver", "gpu", *_OF_RELEASE, *_OF_GPU)
 INSTALLED = "installed"
 
 
@@ -57,6 +57,8 @@ class TargetRow(BaseModel):
     compute_capability: Capability | None = None
     memory_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     python: Version | None = None
+    os: Literal["linux", "windows"] | None = None
+    version_compatible_plans: bool | None = None
     http: Endpoint = ""
     grpc: Endpoint = ""
     metrics: Endpoint | None = None

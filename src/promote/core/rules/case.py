@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from promote.core.facts import Fact, ModelFacts, Target
+from promote.core.facts import Fact, ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.matrix_rows import Row
 from promote.core.verdict import Finding, Outcome
@@ -32,6 +32,7 @@ class Case:
         config: the ``ModelConfig`` that shall serve the model; ``None``: rules about it do not apply.
         version: its version directory; 0 where there is none yet.
         name: its directory; empty where there is none yet.
+        folder: what lies in that directory; ``None``: rules about it do not apply.
     """
 
     model: ModelFacts
@@ -40,6 +41,7 @@ class Case:
     config: "ModelConfig | None" = None
     version: int = 0
     name: str = ""
+    folder: ModelFolder | None = None
 
     @property
     def format(self) -> str:
@@ -126,6 +128,17 @@ def of_plan(case: Case) -> bool:
     return case.format == "tensorrt"
 
 
+def has_config(case: Case) -> bool:
+    """There is a ``config.pbtxt``, for a Triton."""
+    return case.config is not None and on_server(case)
+
+
+def unfit(case: Case, has: str, check: str, needs: str = "") -> Finding:
+    """Broken, by a check that Triton makes; ``check`` is the id of its row."""
+    row = case.matrix.triton_check(check)
+    return finding(Outcome.BROKEN, has, needs=needs or row.rule, row=row)
+
+
 def finding(
     outcome: Outcome,
     has: str,
@@ -194,6 +207,7 @@ __all__ = [
     "Rule",
     "always",
     "finding",
+    "has_config",
     "no_host_fact",
     "no_model_fact",
     "no_row",
@@ -202,4 +216,5 @@ __all__ = [
     "on_gpu",
     "on_server",
     "rule",
+    "unfit",
 ]

@@ -2,9 +2,20 @@
 
 from typing import TYPE_CHECKING
 
-from promote.core.facts import ModelFacts, Target
+from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
-from promote.core.rules import configs, hosts, models, operators, plans, probes
+from promote.core.rules import (
+    builds,
+    config_scheduling,
+    config_shapes,
+    configs,
+    folders,
+    hosts,
+    models,
+    operators,
+    plans,
+    probes,
+)
 from promote.core.rules.case import Case, Rule
 from promote.core.verdict import Finding
 
@@ -21,12 +32,17 @@ RULES: tuple[Rule, ...] = (
     models.external_data,
     models.io_types,
     plans.plan_arch,
+    plans.plan_os,
     plans.plan_version,
     plans.plan_gpu,
+    builds.tensorrt_gpu,
+    builds.tensorrt_opset,
+    builds.tensorrt_precision,
     hosts.triton_release,
     hosts.driver_floor,
     hosts.compute_capability,
     hosts.memory_fit,
+    hosts.python_version,
     hosts.dtypes,
     hosts.drift,
     probes.probe_age,
@@ -34,6 +50,14 @@ RULES: tuple[Rule, ...] = (
     configs.config_batching,
     configs.config_tensors,
     configs.config_instances,
+    config_shapes.config_shapes,
+    config_shapes.config_batch_tensors,
+    config_scheduling.config_queue,
+    config_scheduling.config_sequence,
+    config_scheduling.config_cache,
+    folders.model_versions,
+    folders.model_files,
+    folders.label_files,
 )
 
 
@@ -45,6 +69,7 @@ def check(
     config: "ModelConfig | None" = None,
     name: str = "",
     version: int = 0,
+    folder: ModelFolder | None = None,
 ) -> tuple[Finding, ...]:
     """What every rule says of this model on this target, in the rules' order.
 
@@ -55,6 +80,7 @@ def check(
         config: the message that shall serve the model, or ``None``.
         name: the model's directory, or empty.
         version: its version directory, or 0.
+        folder: what lies in the model's directory, or ``None``.
     """
-    case = Case(model, matrix.complete(target), matrix, config, version, name)
+    case = Case(model, matrix.complete(target), matrix, config=config, version=version, name=name, folder=folder)
     return tuple(finding for rule in RULES for finding in rule(case))

@@ -153,7 +153,11 @@ def memory_fit(case: Case) -> Answer:
     needs = f"at most {_size(memory.value)} ({memory.source})"
     if weights.value > memory.value:
         return finding(Outcome.BROKEN, has, weights, needs=needs)
-    outcome = Outcome.DEGRADED if estimate > memory.value else Outcome.OK
+    used = case.target.host.memory_used_bytes
+    if used is not None:  # at one moment, and maybe by the version that this one replaces: a warning, never a refusal
+        needs += f", of which {_size(used.value)} are taken now"
+    free = memory.value - (used.value if used else 0)
+    outcome = Outcome.DEGRADED if estimate > free else Outcome.OK
     return finding(outcome, has, weights, needs=needs, row=row)
 
 
@@ -162,6 +166,29 @@ def _size(size: int) -> str:
         if size >= width:
             return f"{size / width:.3g} {unit}"
     return f"{size} bytes"
+
+
+@rule(
+    "python-version",
+    title="The Python backend runs the model's Python",
+    source="triton python_backend README.md, Creating Custom Execution Environments; the release's row",
+    applies=lambda case: case.format == "python" and on_server(case),
+    remedy="build the environment with that Python, or put a triton_python_backend_stub of your own beside model.py",
+)
+def python_version(case: Case) -> Answer:
+    """The backend's stub is of one Python: a packed environment of another does not start, plain code may differ."""
+    made, runs = case.model.python, case.target.host.python
+    if made is None:
+        return no_model_fact("Python version", "record it when the model is written")
+    if runs is None:
+        return no_host_fact(case, "python", f"as the model was made with Python {printable(made.value, 20)}")
+    has, needs = f"Python {printable(made.value, 20)}", f"Python {runs.value} ({runs.source})"
+    if numbers(made.value)[:2] == numbers(runs.value)[:2]:
+        return finding(Outcome.OK, has, made, needs=needs)
+    files = case.folder.files if case.folder is not None else frozenset()
+    own_stub = "triton_python_backend_stub" in files
+    packed = case.config is not None and "EXECUTION_ENV_PATH" in case.config.parameters
+    return finding(Outcome.BROKEN if packed and not own_stub else Outcome.DEGRADED, has, made, needs=needs)
 
 
 @rule(
