@@ -31,7 +31,11 @@ def facts(random_: random.Random) -> ModelFacts:
     inputs = (
         tuple(TensorSpec(n, DType("INT64"), ("batch", "sequence")) for n in ("input_ids", "attention_mask"))
         if words
-        else (TensorSpec("pixels", DType("FLOAT16" if half else "FLOAT"), ("batch", 3, random_.choice((224, 384, 640)), 224)),)
+        else (
+            TensorSpec(
+                "pixels", DType("FLOAT16" if half else "FLOAT"), ("batch", 3, random_.choice((224, 384, 640)), 224)
+            ),
+        )
     )
     weights = random_.randrange(10**6, 3 * 10**10)
     if random_.random() < 0.1:
@@ -87,8 +91,19 @@ def main() -> None:
             for i, (release, gpu) in enumerate(zip(RELEASES, GPUS, strict=True))
         )
         (Path(root) / "promote.toml").write_text(hosts)
-        (Path(root) / "quiet.py").write_text("import sys\nfrom promote.cli.main import run\nsys.exit(run(sys.argv[1:]) in (1, 2, 3, 6))\n")
-        command = [sys.executable, str(Path(root) / "quiet.py"), "what-if", str(folder), "--triton", "26.06", "--driver", "580.95"]
+        (Path(root) / "quiet.py").write_text(
+            "import sys\nfrom promote.cli.main import run\nsys.exit(run(sys.argv[1:]) in (1, 2, 3, 6))\n"
+        )
+        command = [
+            sys.executable,
+            str(Path(root) / "quiet.py"),
+            "what-if",
+            str(folder),
+            "--triton",
+            "26.06",
+            "--driver",
+            "580.95",
+        ]
         command += ["--gpu", "RTX 5090", "--memory-gib", "32"]
         command += [word for i in range(10) for word in ("--target", f"host{i}")]
         for form in ([], ["--jsonl"], ["--all", "--json"]):

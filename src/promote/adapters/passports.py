@@ -88,25 +88,39 @@ def find(path: str) -> Iterator[Item]:
     elif os.path.exists(path):  # noqa: PTH110
         yield Item(path, model=path) if not path.endswith(".json") else _passport(path, path)
     else:
-        raise NotFound(f"{printable(path)} is not there", hint="a folder of bundles, passports or models, or one of them")
+        raise NotFound(
+            f"{printable(path)} is not there", hint="a folder of bundles, passports or models, or one of them"
+        )
 
 
 def _folder(top: str) -> Iterator[Item]:
-    for folder, folders, files in os.walk(top):
-        if "oci-layout" in files and "index.json" in files:
-            folders.clear()
+    """By hand and not by ``os.walk``, which asks the disk once more for every folder."""
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Item(folder, fault=f"cannot read {printable(folder)}: {error.strerror}")
+            continue
+        names = {entry.name for entry in found}
+        if {"oci-layout", "index.json"} <= names:
             yield from read_layout(folder)
             continue
-        promoted = "promote" in folders and os.path.isfile(os.path.join(folder, PASSPORT))  # noqa: PTH113, PTH118
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = f"{folder}/{name}" if folder != "/" else f"/{name}"
-            if name.endswith(".json"):
-                item = _passport(path, path)
-                if not _foreign(name, item):
-                    yield item
-            elif name.endswith(_MODELS) and not promoted:
-                yield Item(path, model=path)
+        inner = [entry for entry in found if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")]
+        waiting += [entry.path for entry in reversed(inner)]
+        yield from _files(found, "promote" in names and os.path.isfile(f"{folder}/{PASSPORT}"))  # noqa: PTH113
+
+
+def _files(entries: list["os.DirEntry[str]"], promoted: bool) -> Iterator[Item]:
+    for entry in entries:
+        if entry.name.endswith(".json"):
+            item = _passport(entry.path, entry.path)
+            if not _foreign(entry.name, item):
+                yield item
+        elif entry.name.endswith(_MODELS) and not promoted and entry.is_file():
+            yield Item(entry.path, model=entry.path)
 
 
 def _foreign(name: str, item: Item) -> bool:

@@ -89,6 +89,7 @@ def judge_all(wiring: "Wiring", what_if: "WhatIf", paths: tuple[str, ...], model
     from promote.core.passport_facts import read_facts, read_passport
     from promote.errors import InputError, IntegrityError
 
+    seen: dict[object, object] = {}
     judged, groups = Judged(), dict[bytes, list[tuple[str, int, str]]]()
     for item in wiring.passports(paths, models):
         try:
@@ -100,7 +101,7 @@ def judge_all(wiring: "Wiring", what_if: "WhatIf", paths: tuple[str, ...], model
                 continue
             passport = read_passport(item.passport, "it")
             if passport.key not in groups:
-                changes = what_if.changes(read_facts(passport.raw, "it"))
+                changes = what_if.changes(read_facts(passport.raw, "it", seen))
                 groups[passport.key] = []
                 judged.groups.append((changes, groups[passport.key]))
             groups[passport.key].append((passport.name, passport.version, item.where))

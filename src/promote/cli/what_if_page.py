@@ -36,13 +36,18 @@ def counts(judged: "Judged") -> Counter[str]:
 def print_page(judged: "Judged", hosts: "Sequence[Host]", everything: bool) -> None:
     """The table on stdout; what was supposed, what each rule says to do, and the sums on stderr."""
     for host in hosts:
-        told = ", ".join(f"{name} {printable(a, 60)} -> {printable(b, 60)}" for name, (a, b) in host.differences().items())
+        told = ", ".join(
+            f"{name} {printable(a, 60)} -> {printable(b, 60)}" for name, (a, b) in host.differences().items()
+        )
         say(f"{host.name}: {told or 'nothing differs'}")
     say()
     tails = [[_rows(change, host, everything) for change, host in zip(changes, hosts, strict=True)]
              for changes, _ in judged.groups]  # fmt: skip
     if any(rows for group in tails for rows in group):
-        widths = [max(map(len, column)) for column in zip(_HEAD[1:], *(r for g in tails for rows in g for r in rows), strict=True)]
+        widths = [
+            max(map(len, column))
+            for column in zip(_HEAD[1:], *(r for g in tails for rows in g for r in rows), strict=True)
+        ]
         shown = [["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for rows in g for row in rows]
                  for g in tails]  # fmt: skip
         labels = [(_label(name, version), place) for name, version, _, place in judged.models() if shown[place]]
@@ -92,7 +97,9 @@ def _sums(judged: "Judged", hosts: "Sequence[Host]") -> None:
                 if shift.finding.remedy and shift.effect != "improves":
                     remedies.setdefault(key, set()).add(shift.finding.remedy)
     say()
-    for (target, effect, rule), number in sorted(rules.items(), key=lambda item: (item[0][0], _order(item[0][1]), -item[1])):
+    for (target, effect, rule), number in sorted(
+        rules.items(), key=lambda item: (item[0][0], _order(item[0][1]), -item[1])
+    ):
         said = remedies.get((target, effect, rule), set())
         remedy = f"; do: {printable(min(said), 200)}" if len(said) == 1 else ""
         remedy = f"; do: promote matrix explain {rule}" if len(said) > 1 else remedy

@@ -81,7 +81,9 @@ def read_passport(data: bytes, where: str) -> Passport:
         fault = printable(f"{at}: {first['msg']}" if at else first["msg"], 160)
         raise IntegrityError(f"{where} is no passport of promote: {fault}") from error
     if said.version < 1 or not MODEL_NAME.fullmatch(said.name):
-        raise IntegrityError(f"{where} is of {printable(said.name, 60)!r} version {said.version}, which no bundle is named")
+        raise IntegrityError(
+            f"{where} is of {printable(said.name, 60)!r} version {said.version}, which no bundle is named"
+        )
     raw = said.facts
     return Passport(said.name, said.version, printable(said.target.name, 60), raw, facts_key(raw))
 
@@ -91,8 +93,13 @@ def facts_key(raw: Mapping[str, Any]) -> bytes:
     return marshal.dumps({name: fact for name, fact in raw.items() if name not in UNREAD}, 2)
 
 
-def read_facts(raw: Mapping[str, Any], where: str) -> ModelFacts:
+def read_facts(raw: Mapping[str, Any], where: str, seen: dict[Any, Any] | None = None) -> ModelFacts:
     """The facts in a passport; those that this version of promote does not know are left out.
+
+    Args:
+        raw: as ``Passport`` holds them.
+        where: for messages.
+        seen: kept between calls, for speed: facts that were read before, by their plain form.
 
     Raises:
         IntegrityError: a fact of another form than promote writes; the message names it.
@@ -103,10 +110,17 @@ def read_facts(raw: Mapping[str, Any], where: str) -> ModelFacts:
         if name not in hints:
             continue
         try:
-            found[name] = _read(hints[name], value, {})
+            found[name] = _once(name, hints[name], value, {} if seen is None else seen)
         except _Wrong as error:
             raise IntegrityError(f"{where}: the passport's fact {name}: {error}") from error
     return ModelFacts(**found)
+
+
+def _once(name: str, hint: Any, value: Any, seen: dict[Any, Any]) -> Any:
+    key = (name, marshal.dumps(value, 2))
+    if key not in seen:
+        seen[key] = _read(hint, value, {})
+    return seen[key]
 
 
 class _Wrong(ValueError):

@@ -21,7 +21,14 @@ BREAKS, UNDECIDED, DEGRADES, IMPROVES, SAME = "breaks", "undecided", "degrades",
 EFFECTS = (BREAKS, UNDECIDED, DEGRADES, IMPROVES, SAME)
 """What a change does to a model, worst first."""
 
-_WORD = {Outcome.BROKEN: "incompatible", Outcome.UNKNOWN: "undecided", Outcome.DEGRADED: "degraded"}
+_WORDS = (
+    "incompatible",
+    "undecided",
+    "degraded",
+    "compatible",
+)  # as `judge` says, whose `Compatible` is for the proven
+_RANK = {outcome: place for place, outcome in enumerate(WORST_FIRST)}
+_FINE = _RANK[Outcome.OK]
 _EFFECT = {Outcome.BROKEN: BREAKS, Outcome.UNKNOWN: UNDECIDED, Outcome.DEGRADED: DEGRADES}
 # What a new container or card brings of its own: measured on the former one, it says nothing of the new one.
 _COMES_WITH = {
@@ -138,7 +145,7 @@ class Change:
 
 def _rank(outcome: Outcome | None) -> int:
     """A rule that does not apply is as good as one that passes."""
-    return WORST_FIRST.index(outcome or Outcome.OK)
+    return _FINE if outcome is None else _RANK[outcome]
 
 
 Answers = tuple[Finding | None, ...]
@@ -148,25 +155,18 @@ Answers = tuple[Finding | None, ...]
 def compare(before: Answers, after: Answers) -> Change:
     """The change from one host's answers to the other's."""
     shifts = []
+    worst_before = worst_after = _FINE
     for old, new in zip(before, after, strict=True):
+        was = _FINE if old is None else _RANK[old.outcome]
+        now = was if old is new else _FINE if new is None else _RANK[new.outcome]
+        worst_before, worst_after = min(was, worst_before), min(now, worst_after)
         finding = new or old
-        if old is new or finding is None or _outcome(old) is _outcome(new):
-            continue
-        shifts.append(Shift(finding.rule, old and old.outcome, new and new.outcome, finding))
+        if was != now and finding is not None:
+            shifts.append(Shift(finding.rule, old and old.outcome, new and new.outcome, finding))
     shifts.sort(key=lambda shift: EFFECTS.index(shift.effect))
     effect = shifts[0].effect if shifts else SAME
     rebuild = any(shift.effect == BREAKS and shift.rule.startswith("plan-") for shift in shifts)
-    return Change(_word(before), _word(after), effect, rebuild, tuple(shifts))
-
-
-def _outcome(finding: Finding | None) -> Outcome:
-    return Outcome.OK if finding is None else finding.outcome
-
-
-def _word(answers: Answers) -> str:
-    """As ``judge`` would say; ``Compatible`` itself is for what was proven."""
-    outcomes = {_outcome(finding) for finding in answers}
-    return next((word for outcome, word in _WORD.items() if outcome in outcomes), "compatible")
+    return Change(_WORDS[worst_before], _WORDS[worst_after], effect, rebuild, tuple(shifts))
 
 
 class Judge:
@@ -182,9 +182,30 @@ class Judge:
         self.target, self.matrix = target, matrix
         self._memory = [_Memory(rule) for rule in rules]
 
-    def answers(self, model: ModelFacts, keys: Mapping[str, int]) -> Answers:
-        """The worst finding of each rule; ``keys`` are equal for equal facts, by the fact's name."""
-        return tuple([memory.ask(model, keys, self) for memory in self._memory])
+    def answers(self, model: ModelFacts, keys: "_Keys") -> Answers:
+        """The worst finding of each rule; ``keys`` are those of the model."""
+        found = []
+        for memory in self._memory:
+            key = keys.of(memory.reads)
+            found.append(memory.found[key] if key in memory.found else memory.ask(model, keys, self))
+        return tuple(found)
+
+
+class _Keys:
+    """A small number for each fact of one model, the same for equal facts; and tuples of them, made once."""
+
+    __slots__ = ("_made", "_numbers")
+
+    def __init__(self, numbers: Mapping[str, int]) -> None:
+        self._numbers = numbers
+        self._made: dict[tuple[str, ...], tuple[int, ...]] = {}
+
+    def of(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """The numbers of these facts."""
+        made = self._made.get(names)
+        if made is None:
+            made = self._made[names] = tuple([self._numbers[name] for name in names])
+        return made
 
 
 @dataclass(slots=True)
@@ -199,18 +220,15 @@ class _Memory:
     reads: tuple[str, ...] = ()
     found: dict[tuple[int, ...], Finding | None] = field(default_factory=dict)
 
-    def ask(self, model: ModelFacts, keys: Mapping[str, int], judge: Judge) -> Finding | None:
-        key = tuple([keys[name] for name in self.reads])
-        if key in self.found:
-            return self.found[key]
+    def ask(self, model: ModelFacts, keys: _Keys, judge: Judge) -> Finding | None:
+        """What the rule says now, remembered."""
         watched = _Watched(model)
         findings = self.rule(Case(watched, judge.target, judge.matrix))  # type: ignore[arg-type]
         worst = min(findings, key=lambda f: _rank(f.outcome), default=None)
         if watched.read - set(self.reads):
             self.reads = tuple(sorted(watched.read | set(self.reads)))
             self.found.clear()
-            key = tuple([keys[name] for name in self.reads])
-        self.found[key] = worst
+        self.found[keys.of(self.reads)] = worst
         return worst
 
 
@@ -249,10 +267,8 @@ class WhatIf:
 
     def changes(self, model: ModelFacts) -> tuple[Change, ...]:
         """One for each host, in their order."""
-        keys = {name: self._key(getattr(model, name)) for name in _FACTS}
-        return tuple(
-            compare(before.answers(model, keys), after.answers(model, keys)) for before, after in self._judges
-        )
+        keys = _Keys({name: self._key(getattr(model, name)) for name in _FACTS})
+        return tuple(compare(before.answers(model, keys), after.answers(model, keys)) for before, after in self._judges)
 
     def _key(self, fact: Fact[Any] | None) -> int:
         """A small number, the same for equal facts; mappings are the only values of facts that have no hash."""

@@ -100,5 +100,3 @@ def _texts(page: Any, key: str, origin: Origin) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise IntegrityError(f"{origin.host} answers with no list of {key}")
     return values
-
-
