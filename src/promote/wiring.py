@@ -70,8 +70,13 @@ class Wiring:
     @cached_property
     def matrix(self) -> Matrix:
         """The shipped matrix, or the settings' own."""
+        return read_matrix(self.matrix_path)
+
+    @property
+    def matrix_path(self) -> Path:
+        """Where the matrix lies."""
         path = self.settings.matrix
-        return _parse_matrix(self.settings.path(path) if path else shipped("compat_matrix.yaml"))
+        return self.settings.path(path) if path else shipped("compat_matrix.yaml")
 
     @cached_property
     def template(self) -> Template:
@@ -323,7 +328,12 @@ def shipped(name: str) -> Path:
     raise NotFound(f"{name} did not come with this installation", hint="install promote again")
 
 
-def _parse_matrix(path: Path) -> Matrix:
+def read_matrix(path: Path) -> Matrix:
+    """The matrix in a file.
+
+    Raises:
+        InputError: it cannot be read, or is wrong; the message names the first wrong field.
+    """
     return parse(_read(path), str(path))
 
 

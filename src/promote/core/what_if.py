@@ -159,7 +159,8 @@ def compare(before: Answers, after: Answers) -> Change:
     for old, new in zip(before, after, strict=True):
         was = _FINE if old is None else _RANK[old.outcome]
         now = was if old is new else _FINE if new is None else _RANK[new.outcome]
-        worst_before, worst_after = min(was, worst_before), min(now, worst_after)
+        worst_before = was if was < worst_before else worst_before
+        worst_after = now if now < worst_after else worst_after
         finding = new or old
         if was != now and finding is not None:
             shifts.append(Shift(finding.rule, old and old.outcome, new and new.outcome, finding))
