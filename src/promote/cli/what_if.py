@@ -1,7 +1,5 @@
 """``promote what-if``: a target changes, and every promoted model is judged before and after."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
@@ -12,26 +10,9 @@ from promote.cli.render import say
 from promote.core.names import printable
 
 if TYPE_CHECKING:
-    from promote.core.what_if import Change, WhatIf
+    from promote.cli.what_if_page import Judged
+    from promote.core.what_if import WhatIf
     from promote.wiring import Wiring
-
-
-@dataclass(slots=True)
-class Judged:
-    """What came of it: models in groups of equal facts, so that a hundred thousand take little memory.
-
-    Args:
-        groups: the changes, one a host, and the models (name, version, where) they hold for.
-        faults: where a bundle is damaged, and how.
-    """
-
-    groups: "list[tuple[tuple[Change, ...], list[tuple[str, int, str]]]]" = field(default_factory=list)
-    faults: list[tuple[str, str]] = field(default_factory=list)
-
-    def models(self) -> "Iterator[tuple[str, int, str, int]]":
-        """Name, version, where and group of each, by name and version."""
-        rows = ((*model, place) for place, (_, models) in enumerate(self.groups) for model in models)
-        yield from sorted(rows)
 
 
 @click.command("what-if")
@@ -48,7 +29,7 @@ class Judged:
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="One JSON object a line: a model on a host.")
 @click.pass_obj
 def command(
-    config: str | None, paths: tuple[str, ...], names: tuple[str, ...], registry: str, models: tuple[str, ...],
+    config: str | None, /, paths: tuple[str, ...], names: tuple[str, ...], registry: str, models: tuple[str, ...],
     everything: bool, as_json: bool, as_jsonl: bool, **supposed: object,
 ) -> int:  # fmt: skip
     """Say what breaks, degrades or must be rebuilt when a target changes, for every promoted model.
@@ -84,8 +65,9 @@ def command(
     return code
 
 
-def judge_all(wiring: "Wiring", what_if: "WhatIf", paths: tuple[str, ...], models: tuple[str, ...]) -> Judged:
+def judge_all(wiring: "Wiring", what_if: "WhatIf", paths: tuple[str, ...], models: tuple[str, ...]) -> "Judged":
     """Judges everything found; equal facts once, a damaged bundle is kept as a fault."""
+    from promote.cli.what_if_page import Judged
     from promote.core.passport_facts import read_facts, read_passport
     from promote.errors import InputError, IntegrityError
 

@@ -6,6 +6,7 @@ What is the same for all models of a group is made once, so a million lines cost
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,28 @@ from promote.core.names import printable
 from promote.errors import EXIT_CODES
 
 if TYPE_CHECKING:
-    from promote.cli.what_if import Judged
     from promote.core.what_if import Change, Host
 
 _HEAD = ("model", "target", "verdict", "effect", "rule", "outcome", "has")
 _CHUNK = 4096
+
+
+@dataclass(slots=True)
+class Judged:
+    """What came of it: models in groups of equal facts, so that a hundred thousand take little memory.
+
+    Args:
+        groups: the changes, one a host, and the models (name, version, where) they hold for.
+        faults: where a bundle is damaged, and how.
+    """
+
+    groups: "list[tuple[tuple[Change, ...], list[tuple[str, int, str]]]]" = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+    def models(self) -> "Iterator[tuple[str, int, str, int]]":
+        """Name, version, where and group of each, by name and version."""
+        rows = ((*model, place) for place, (_, models) in enumerate(self.groups) for model in models)
+        yield from sorted(rows)
 
 
 def counts(judged: "Judged") -> Counter[str]:

@@ -202,7 +202,7 @@ def _of(cls: Any, value: Any) -> Any:
     """``value`` when it is just of that class (``True`` is no number), and not beyond all bounds."""
     if cls is float and type(value) is int:
         value = float(value) if abs(value) < _LARGEST_INT else value
-    if not isinstance(cls, type) or type(value) is not cls:
+    if type(value) is not cls:
         raise _Wrong(f"expected {getattr(cls, '__name__', cls)}, got {printable(repr(value), 60)}")
     if cls is int and not 0 <= value < _LARGEST_INT:
         raise _Wrong(f"{printable(str(value)[:40], 40)} is out of bounds")

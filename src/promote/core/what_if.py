@@ -163,11 +163,15 @@ def compare(before: Answers, after: Answers) -> Change:
         worst_after = now if now < worst_after else worst_after
         finding = new or old
         if was != now and finding is not None:
-            shifts.append(Shift(finding.rule, old and old.outcome, new and new.outcome, finding))
+            shifts.append(Shift(finding.rule, _outcome(old), _outcome(new), finding))
     shifts.sort(key=lambda shift: EFFECTS.index(shift.effect))
     effect = shifts[0].effect if shifts else SAME
     rebuild = any(shift.effect == BREAKS and shift.rule.startswith("plan-") for shift in shifts)
     return Change(_WORDS[worst_before], _WORDS[worst_after], effect, rebuild, tuple(shifts))
+
+
+def _outcome(finding: Finding | None) -> Outcome | None:
+    return None if finding is None else finding.outcome
 
 
 class Judge:
