@@ -1,4 +1,4 @@
-# Few words: demo, test, lint, check, bench, kernels, oracle, lock, serve, clean. Each sets up what it needs.
+# Few words: demo, test, lint, check, bench, docs, kernels, oracle, lock, serve, clean. Each sets up what it needs.
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -11,7 +11,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export PROMOTE_TRITON_CARRIER = $(abspath $(CARRIER))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo serve test lint check bench kernels oracle lock setup clean
+.PHONY: demo serve test lint check bench docs kernels oracle lock setup clean
 
 demo: setup            ## The whole story on this machine: train, promote, deploy, ask, status
 	@$(BIN)/python examples/demo.py
@@ -33,6 +33,10 @@ check: lint test       ## What CI runs
 bench: setup           ## The figures of docs/performance.md, one file each
 	@$(BIN)/python benchmarks/start.py
 	@$(BIN)/python benchmarks/export.py
+	@$(BIN)/python benchmarks/what_if.py
+
+docs: setup            ## Pages that are generated: the rules
+	@$(BIN)/promote matrix explain --markdown > docs/reference/rules.md.new && mv docs/reference/rules.md.new docs/reference/rules.md
 
 kernels: setup         ## operator_kernels.json.gz anew, from the public wheels of every ONNX Runtime release
 	@$(BIN)/python tools/kernels.py

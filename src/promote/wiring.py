@@ -31,6 +31,8 @@ from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, St
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+    from promote.adapters.passports import Item
+
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
@@ -72,8 +74,13 @@ class Wiring:
     @cached_property
     def matrix(self) -> Matrix:
         """The shipped matrix, or the settings' own."""
+        return read_matrix(self.matrix_path)
+
+    @property
+    def matrix_path(self) -> Path:
+        """Where the matrix lies."""
         path = self.settings.matrix
-        return _parse_matrix(self.settings.path(path) if path else shipped("compat_matrix.yaml"))
+        return self.settings.path(path) if path else shipped("compat_matrix.yaml")
 
     @cached_property
     def template(self) -> Template:
@@ -158,10 +165,30 @@ class Wiring:
         """The registry or layout of ``--registry`` or the settings."""
         from promote.adapters.oci.registry import open_registry
 
+        return open_registry(self._registry_base, env=os.environ)
+
+    @property
+    def _registry_base(self) -> str:
         url = self.registry_url or self.settings.registry.url
-        if url.startswith("oci:"):
-            url = f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}"
-        return open_registry(url, env=os.environ)
+        return f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}" if url.startswith("oci:") else url
+
+    def passports(self, paths: tuple[str, ...] = (), models: tuple[str, ...] = ()) -> "Iterator[Item]":
+        """The passports at ``paths``, else of every bundle that the registry or layout holds.
+
+        Args:
+            paths: folders or files; see ``adapters.passports.find``.
+            models: of a registry, the models to ask for; none: all that it lists.
+        """
+        from promote.adapters.passports import find
+
+        base = self._registry_base
+        if paths or base.startswith("oci:"):
+            for path in paths or (base.removeprefix("oci:"),):
+                yield from find(path)
+            return
+        from promote.adapters.oci.listing import read_remote
+
+        yield from read_remote(base, os.environ, models)
 
     @cached_property
     def tracking_uri(self) -> str:
@@ -349,7 +376,12 @@ def shipped(name: str) -> Path:
     raise NotFound(f"{name} did not come with this installation", hint="install promote again")
 
 
-def _parse_matrix(path: Path) -> Matrix:
+def read_matrix(path: Path) -> Matrix:
+    """The matrix in a file, with what each ONNX Runtime release implements.
+
+    Raises:
+        InputError: it cannot be read, or is wrong; the message names the first wrong field.
+    """
     kernels = KernelTable(shipped("operator_kernels.json.gz").read_bytes())
     return dataclasses.replace(parse(_read(path), str(path)), kernels=kernels)
 

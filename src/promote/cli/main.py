@@ -24,6 +24,8 @@ VERBS: dict[str, str] = {
     "targets": "List the hosts that models can be promoted to.",
     "target": "Probe a target, and keep what was measured.",
     "check": "Say whether a model file will load on a target, and why.",
+    "what-if": "Say what breaks, degrades or must be rebuilt when a target changes.",
+    "matrix": "Show, explain, compare and validate what the verdicts rest on.",
     "model": "Take an MLflow run to a reviewed release.",
     "review": "Show, approve or reject a release for a target.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",
@@ -43,7 +45,7 @@ class Verbs(click.Group):
         """Imported now, not before."""
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"promote.cli.{cmd_name}")
+        module = importlib.import_module(f"promote.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -5,6 +5,7 @@ A look-up answers with a row or ``None``, which means *not known*; nothing is in
 """
 
 import dataclasses
+import datetime
 import difflib
 import hashlib
 import re
@@ -45,6 +46,7 @@ from promote.errors import InputError, NotFound
 
 _R = TypeVar("_R", bound=BaseModel)
 
+STALE_DAYS = 120
 _LARGEST = 4 * 1024 * 1024
 _DEEPEST = 20
 _HINT = "docs/reference/matrix.md says what a row may hold"
@@ -67,13 +69,19 @@ def _unique(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _date(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise ValueError("expected a day, YYYY-MM-DD")
+    return datetime.date.fromisoformat(text).isoformat()
+
+
 class Tables(BaseModel):
     """The whole file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
-    collected: str
+    collected: Annotated[str, AfterValidator(_date)]
     triton_releases: Annotated[tuple[TritonRelease, ...], _unique("release")]
     cuda_driver_floors: Annotated[tuple[DriverFloor, ...], _unique("cuda_major")]
     cuda_toolkit_drivers: Annotated[tuple[ToolkitDriver, ...], _unique("cuda")]
@@ -264,6 +272,11 @@ def parse(text: str, origin: str) -> Matrix:
     return Matrix(tables, re.split(r"[/\\]", origin)[-1], "sha256:" + hashlib.sha256(encoded).hexdigest())
 
 
+def stale(matrix: Matrix, today: datetime.date) -> bool:
+    """Whether the facts were gathered more than ``STALE_DAYS`` ago: a Triton release comes out every month."""
+    return (today - datetime.date.fromisoformat(matrix.tables.collected)).days > STALE_DAYS
+
+
 def bare_runtime(matrix: Matrix, text: str) -> Target:
     """``onnxruntime=1.20.1`` as a target: the runtime alone on a CPU, no Triton around it.
 
@@ -330,4 +343,4 @@ def _refused(fault: str, at: yaml.Event | yaml.Node) -> yaml.YAMLError:
     return yaml.YAMLError(f"line {at.start_mark.line + 1 if at.start_mark else '?'}: {fault}")
 
 
-__all__ = ["Matrix", "Tables", "bare_runtime", "new_target", "parse", "with_settings"]
+__all__ = ["STALE_DAYS", "Matrix", "Tables", "bare_runtime", "new_target", "parse", "stale", "with_settings"]

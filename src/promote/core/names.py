@@ -17,8 +17,13 @@ _SHOWN = 60
 
 def printable(text: str, limit: int = 200) -> str:
     """``text`` on one line, control and direction characters escaped, cut to ``limit`` characters."""
-    kept = "".join(
-        c if c == " " or not unicodedata.category(c).startswith(("C", "Z")) else f"\\u{ord(c):04x}" for c in text
+    plain = text.isascii() and text.isprintable()  # nearly always; then every character is kept
+    kept = (
+        text
+        if plain
+        else "".join(
+            c if c == " " or not unicodedata.category(c).startswith(("C", "Z")) else f"\\u{ord(c):04x}" for c in text
+        )
     )
     return kept if len(kept) <= limit else kept[: limit - 3] + "..."
 

@@ -1,0 +1,92 @@
+"""``promote what-if``: a target changes, and every promoted model is judged before and after."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from promote.cli import options
+from promote.cli.progress import Silent
+from promote.cli.render import say
+from promote.core.names import printable
+
+if TYPE_CHECKING:
+    from promote.cli.what_if_page import Judged
+    from promote.core.what_if import WhatIf
+    from promote.wiring import Wiring
+
+
+@click.command("what-if")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--target", "names", metavar="NAME", multiple=True, required=True, help="Host that changes; may repeat.")
+@click.option("--triton", metavar="YY.MM", default=None, help="Suppose this Triton release.")
+@click.option("--driver", metavar="VERSION", default=None, help="Suppose this NVIDIA driver.")
+@click.option("--gpu", metavar="NAME", default=None, help="Suppose this GPU; its memory is unknown unless given.")
+@click.option("--memory-gib", type=float, default=None, help="Suppose this much memory for models.")
+@options.registry
+@click.option("--model", "models", metavar="NAME", multiple=True, help="Of a registry, only this model; may repeat.")
+@click.option("--all", "everything", is_flag=True, help="Also the models that nothing changes for.")
+@options.as_json
+@click.option("--jsonl", "as_jsonl", is_flag=True, help="One JSON object a line: a model on a host.")
+@click.pass_obj
+def command(
+    config: str | None, /, paths: tuple[str, ...], names: tuple[str, ...], registry: str, models: tuple[str, ...],
+    everything: bool, as_json: bool, as_jsonl: bool, **supposed: object,
+) -> int:  # fmt: skip
+    """Say what breaks, degrades or must be rebuilt when a target changes, for every promoted model.
+
+    Models are those of the layout or registry of the settings, or of each PATH: a folder of bundles, passports or model
+    files, or one such file. Each is judged by the facts in its passport, on the target as it is and as supposed.
+
+    Exit code 0 nothing gets worse, 10 something breaks, 11 something becomes undecided, 6 a bundle is damaged.
+    """
+    from promote.cli.what_if_page import counts, print_json_page, print_lines, print_page
+    from promote.core.what_if import WhatIf, change
+    from promote.errors import IntegrityError
+    from promote.wiring import open_wiring
+
+    wiring = open_wiring(config, Silent(), registry=registry)
+    changes = {key: value for key, value in supposed.items() if value is not None}
+    hosts = [change(wiring.target(name), changes, wiring.matrix) for name in dict.fromkeys(names)]
+    what_if = WhatIf(hosts, wiring.matrix)
+    judged = judge_all(wiring, what_if, paths, models)
+    totals = counts(judged)
+    code = 6 if judged.faults else 10 if totals["breaks"] else 11 if totals["undecided"] else 0
+    if as_json:
+        print_json_page(judged, what_if.hosts, code, everything)
+    elif as_jsonl:
+        print_lines(judged, what_if.hosts, everything)
+    else:
+        print_page(judged, what_if.hosts, everything)
+    if judged.faults and not as_json:
+        for where, fault in judged.faults:
+            say(f"damaged: {printable(where, 400)}: {printable(fault, 400)}")
+        if not as_jsonl:
+            raise IntegrityError(f"{len(judged.faults)} damaged, the others are judged")
+    return code
+
+
+def judge_all(wiring: "Wiring", what_if: "WhatIf", paths: tuple[str, ...], models: tuple[str, ...]) -> "Judged":
+    """Judges everything found; equal facts once, a damaged bundle is kept as a fault."""
+    from promote.cli.what_if_page import Judged
+    from promote.core.passport_facts import read_facts, read_passport
+    from promote.errors import InputError, IntegrityError
+
+    seen: dict[object, object] = {}
+    judged, groups = Judged(), dict[bytes, list[tuple[str, int, str]]]()
+    for item in wiring.passports(paths, models):
+        try:
+            if item.fault:
+                raise IntegrityError(item.fault)
+            if item.model:
+                changes = what_if.changes(wiring.read_facts(item.model))
+                judged.groups.append((changes, [(item.where, 0, item.where)]))
+                continue
+            passport = read_passport(item.passport, "it")
+            if passport.key not in groups:
+                changes = what_if.changes(read_facts(passport.raw, "it", seen))
+                groups[passport.key] = []
+                judged.groups.append((changes, groups[passport.key]))
+            groups[passport.key].append((passport.name, passport.version, item.where))
+        except (IntegrityError, InputError) as error:
+            judged.faults.append((item.where, error.message))
+    return judged
