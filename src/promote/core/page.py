@@ -27,7 +27,7 @@ code{font:13px ui-monospace,monospace;background:#f2f4f7;padding:.1rem .3rem;bor
 .word.degraded{background:#fdf0cf;color:#6b4a00}.ok{color:#0d7a43}.degraded,.unknown{color:#8a6100}.broken{color:#b3261e}
 .rule{white-space:nowrap}.small{color:#5b6675;font-size:13px}meter{width:9rem;height:.9rem}
 @media(prefers-color-scheme:dark){body{background:#12161c;color:#dfe5ec}th,td{border-color:#2a323d}
-code{background:#1d242d}th,.rule{white-space:nowrap}.small{color:#97a3b2}.ok{color:#5fd39a}.degraded,.unknown{color:#e5b85a}}
+code{background:#1d242d}th,.small{color:#97a3b2}.ok{color:#5fd39a}.degraded,.unknown{color:#e5b85a}}
 """
 
 
