@@ -87,12 +87,12 @@ def promote_model(order: Order, target: Target, world: World) -> Promotion | Pre
     settings = canonical({"template": world.template.model_dump(mode="json"), "matrix": world.matrix.digest})
     identity = promotion_id(proven, target, name, settings)
     with world.progress.stage("check", f"against {target.name}") as step:
-        verdict = _judge(proven, target, name, world.ledger.next_version(name, identity), world)
+        version = world.ledger.next_version(name, identity)
+        verdict = _judge(proven, target, name, version, world)
         step.say(verdict.word)
     if not isinstance(verdict, Compatible):
         return verdict
     if order.dry_run:
-        version = world.ledger.next_version(name, identity)
         return Prepared(lay_out(verdict, target, world.template, name, version, world.matrix.digest))
     version = world.ledger.reserve(name, identity, candidate)
     bundle = lay_out(verdict, target, world.template, name, version, world.matrix.digest)
@@ -267,15 +267,7 @@ def rollback(name: str, target: Target, by: str, world: World, version: int | No
             raise NotFound(f"{name} was never deployed to {target.name}", hint="promote status shows what is there")
         goal = _before(live, world.store.history(name), version, target)
         world.server.require()
-        back = Deployed(
-            name=name,
-            version=goal.version,
-            digest=goal.digest,
-            repository=goal.repository,
-            since=now(),
-            by=by,
-            state="live",
-        )
+        back = replace(goal, since=now(), by=by, state="live")
         deployment = _switch(live, back, world, time.monotonic(), new=False)
     return _note(deployment, target, world)
 

@@ -249,10 +249,14 @@ class Wiring:
     @contextmanager
     def _work(self) -> Iterator[Path]:
         """A folder of this command's own, gone when it ends."""
+        with tempfile.TemporaryDirectory(prefix="work-", dir=self._work_root()) as work:
+            yield Path(work)
+
+    def _work_root(self) -> Path:
+        """Where work folders are made; it is there."""
         root = self.settings.path(self.settings.work_dir)
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="work-", dir=root) as work:
-            yield Path(work)
+        return root
 
     def bundle_subject(self, name: str, reference: str) -> Subject:
         """A bundle of the registry: every byte fetched and verified, its model read, its configuration parsed."""
@@ -276,9 +280,7 @@ class Wiring:
     @contextmanager
     def world(self, target: Target) -> Iterator[World]:
         """All parts for one story; its work folder goes when the story ends, but for the logs of a failed export."""
-        root = self.settings.path(self.settings.work_dir)
-        root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix="work-", dir=root))
+        work = Path(tempfile.mkdtemp(prefix="work-", dir=self._work_root()))
         try:
             yield LazyWorld(self, target, work)
         except ExportError:

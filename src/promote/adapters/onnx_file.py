@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from promote.adapters.onnx_nodes import node_uses, text
+from promote.adapters.onnx_nodes import domain_of, graphs_in, node_uses, text
 from promote.core.facts import ExternalFile, Fact, ModelFacts
 from promote.core.names import bundle_path, printable
 from promote.core.tensors import DType, TensorSpec
@@ -103,7 +103,7 @@ def _onnx_facts(model: Any, file: Path) -> ModelFacts:
     opsets: dict[str, int] = {}
     # ONNX Runtime holds a function's own imports to the same limit, called or not (measured on 1.32.0).
     for entry in chain(model.opset_import, *(function.opset_import for function in model.functions)):
-        opsets[_domain(entry.domain)] = max(entry.version, opsets.get(_domain(entry.domain), 0))
+        opsets[domain_of(entry.domain)] = max(entry.version, opsets.get(domain_of(entry.domain), 0))
     weights: Counter[DType] = Counter()
     for dtype, size in sizes:
         weights[dtype] += size
@@ -132,7 +132,7 @@ def _precision(weights: Counter[DType]) -> str:
 def _walk(model: Any) -> _Seen:
     """Every graph and function, subgraphs included; by a list, as a hostile file may nest deeply."""
     seen = _Seen()
-    own = {(_domain(f.domain), f.name) for f in model.functions}
+    own = {(domain_of(f.domain), f.name) for f in model.functions}
     nodes: list[Any] = [node for f in model.functions for node in f.node]
     graphs = [model.graph]
     for function in model.functions:
@@ -145,25 +145,18 @@ def _walk(model: Any) -> _Seen:
             nodes += graph.node
             continue
         node = nodes.pop()
-        if (_domain(node.domain), node.op_type) not in own:
-            seen.domains.add(_domain(node.domain))
+        if (domain_of(node.domain), node.op_type) not in own:
+            seen.domains.add(domain_of(node.domain))
         graphs += _unfold(node.attribute, seen)
     return seen
 
 
 def _unfold(attributes: Any, seen: _Seen) -> list[Any]:
     """The graphs in these attributes; their tensors are seen."""
-    graphs: list[Any] = []
     for attribute in attributes:
-        graphs += [attribute.g] if attribute.HasField("g") else []
-        graphs += attribute.graphs
         seen.tensors += [attribute.t] if attribute.HasField("t") else []
         seen.tensors += attribute.tensors
-    return graphs
-
-
-def _domain(domain: Any) -> str:
-    return "" if domain == "ai.onnx" else text(domain)
+    return graphs_in(attributes)
 
 
 def _dtype(number: int) -> DType:

@@ -36,8 +36,8 @@ def node_uses(model: Any) -> frozenset[NodeUse] | None:
     Raises:
         IntegrityError: a name that is no UTF-8.
     """
-    opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
-    own = {(_domain(f.domain), f.name): f for f in model.functions}
+    opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
+    own = {(domain_of(f.domain), f.name): f for f in model.functions}
     walk = _Walk(own)
     walk.graph(model.graph, opsets, {}, 0)
     return None if walk.too_deep else frozenset(walk.uses)
@@ -69,8 +69,8 @@ class _Walk:
         if self.too_deep:
             return
         for node in nodes:
-            domain = _domain(node.domain)
-            inside = [self.graph(g, opsets, types, depth + 1) for g in _graphs(node)]
+            domain = domain_of(node.domain)
+            inside = [self.graph(g, opsets, types, depth + 1) for g in graphs_in(node.attribute)]
             given = tuple("" if not name else types.get(name) for name in node.input)
             function = self.own.get((domain, node.op_type))
             if function is not None:
@@ -86,11 +86,11 @@ class _Walk:
 
     def call(self, function: Any, given: tuple[str | None, ...], depth: int) -> list[str | None]:
         """A model's own function, unfolded with the types of this call; once for the same types."""
-        key = (_domain(function.domain), function.name, given)
+        key = (domain_of(function.domain), function.name, given)
         if key in self.called:
             return self.called[key]
         self.called[key] = [None] * len(function.output)  # where it calls itself
-        opsets = {_domain(entry.domain): entry.version for entry in function.opset_import}
+        opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
         types: Types = dict(zip(function.input, given, strict=False))
         self.nodes(function.node, opsets, types, depth + 1)
         self.called[key] = [types.get(name) for name in function.output]
@@ -149,7 +149,7 @@ def _body(
         return (UNKNOWN,)
     walk = _Walk({})
     types: Types = dict(zip(function.input, inputs, strict=False))
-    opsets = {_domain(entry.domain): entry.version for entry in function.opset_import} or {domain: version}
+    opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import} or {domain: version}
     walk.nodes(function.node, opsets, types, 1)
     return tuple(sorted(walk.uses, key=repr))
 
@@ -247,12 +247,9 @@ def _by_attribute(node: Any, inputs: tuple[str | None, ...]) -> str | None:
     if node.op_type not in _BY_ATTRIBUTE:
         return None
     told = attributes.get(_BY_ATTRIBUTE[node.op_type])
-    number = told.i if told is not None else 0
+    number = (told.i if told is not None else 0) or _DEFAULT.get(node.op_type, 0)
     if number:
         tensor = f"tensor({_element(number)})"
-        return f"seq({tensor})" if node.op_type == "SequenceEmpty" else tensor
-    if node.op_type in _DEFAULT:
-        tensor = f"tensor({_element(_DEFAULT[node.op_type])})"
         return f"seq({tensor})" if node.op_type == "SequenceEmpty" else tensor
     if node.op_type == "QuantizeLinear":
         return inputs[2] if len(inputs) > 2 and inputs[2] else "tensor(uint8)"
@@ -283,9 +280,10 @@ def _of_subgraph(name: str, inside: list[list[str | None]], count: int) -> list[
     return (told + [None] * count)[:count]
 
 
-def _graphs(node: Any) -> list[Any]:
+def graphs_in(attributes: Iterable[Any]) -> list[Any]:
+    """The subgraphs that these attributes hold."""
     found = []
-    for attribute in node.attribute:
+    for attribute in attributes:
         found += [attribute.g] if attribute.HasField("g") else []
         found += attribute.graphs
     return found
@@ -350,5 +348,6 @@ def text(value: Any) -> str:
     raise IntegrityError(f"the ONNX model holds a name that is no UTF-8: {printable(repr(value), 60)}")
 
 
-def _domain(domain: Any) -> str:
+def domain_of(domain: Any) -> str:
+    """The operator domain in one spelling: the default one has no name."""
     return "" if domain == "ai.onnx" else text(domain)

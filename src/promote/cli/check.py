@@ -50,22 +50,23 @@ def command(
     target = wiring.target(target_name) if target_name else wiring.runtime(runtime)
     if folder:
         return _check_folder(wiring, target, Path(subject), as_lines or as_json)
-    verdict, label = _judge(wiring, target, _read(wiring, subject))
+    given = _read(wiring, subject)
+    verdict = _judge(wiring, target, given)
     code = CODES[verdict.word]
     if as_lines:
-        _print_line(label, verdict)
+        _tell(given.label, verdict.word, "", {"findings": plain(verdict.findings)}, True)
     elif as_json:
         print_json(
-            "check", code, path=label, target=target.name, verdict=verdict.word, findings=plain(verdict.findings)
+            "check", code, path=given.label, target=target.name, verdict=verdict.word, findings=plain(verdict.findings)
         )
     else:
         print_verdict(verdict.word, target.name, verdict.findings, err=False)
     return code
 
 
-def _judge(wiring: "Wiring", target: Target, given: "Subject") -> tuple[Verdict[str], str]:
+def _judge(wiring: "Wiring", target: Target, given: "Subject") -> Verdict[str]:
     findings = check(given.facts, target, wiring.matrix, config=given.config, name=given.name, version=given.version)
-    return judge(given.label, target.name, findings, before_export=given.before_export), given.label
+    return judge(given.label, target.name, findings, before_export=given.before_export)
 
 
 def _check_folder(wiring: "Wiring", target: Target, folder: Path, as_lines: bool) -> int:
@@ -78,7 +79,7 @@ def _check_folder(wiring: "Wiring", target: Target, folder: Path, as_lines: bool
         raise NotFound(f"{printable(str(folder))} holds no .onnx file", hint="name a model file, or its folder")
     for path in paths:
         try:
-            verdict, _ = _judge(wiring, target, Subject(path, wiring.read_facts(path)))
+            verdict = _judge(wiring, target, Subject(path, wiring.read_facts(path)))
         except PromoteError as error:
             codes.add(error.exit_code)
             _tell(path, "unreadable", error.message, {"error": error.message}, as_lines)
@@ -95,10 +96,6 @@ def _tell(path: str, word: str, why: str, data: dict[str, object], as_lines: boo
         click.echo(json.dumps({"path": path, "verdict": word} | data, ensure_ascii=False))
     else:
         click.echo(f"{word:<12}  {printable(path, 200)}" + (f"  {printable(why, 200)}" if why else ""))
-
-
-def _print_line(path: str, verdict: Verdict[str]) -> None:
-    _tell(path, verdict.word, "", {"findings": plain(verdict.findings)}, True)
 
 
 def _read(wiring: "Wiring", subject: str) -> "Subject":

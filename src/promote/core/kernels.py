@@ -16,19 +16,18 @@ from promote.core.matrix_rows import numbers
 from promote.errors import InputError
 
 _LARGEST = 32 * 1024 * 1024
-# A Constant becomes an initializer when the graph is read (onnxruntime core/graph/graph.cc), so it has no kernel.
 _WIDE = {"tensor(float16)": "tensor(float)"}
 UNKNOWN = NodeUse("", "", 0)  # what a function expands to, where its types are not known
+# A Constant becomes an initializer when the graph is read (onnxruntime core/graph/graph.cc), so it has no kernel.
 _NO_KERNEL = {("", "Constant")}
 
 
 @dataclass(frozen=True, slots=True)
 class Formal:
-    """An input or output of an operator: its type variable, the types allowed, and whether it may be left out or repeated."""
+    """An input or output of an operator: its type variable, the types allowed, and whether it may be repeated."""
 
     name: str
     variable: str
-    optional: bool
     variadic: bool
     homogeneous: bool
     types: frozenset[str]
@@ -44,15 +43,6 @@ class Schema:
     inputs: tuple[Formal, ...]
     outputs: tuple[Formal, ...]
     attributes: dict[str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """An implementation: the versions of the operator it serves (``end`` 0 is open), and types by variable or name."""
-
-    start: int
-    end: int
-    types: dict[str, frozenset[str]]
 
 
 class KernelTable:
@@ -98,6 +88,7 @@ class Operators:
             if int(mask, 16) & bit:
                 self._kernels.setdefault((domain, name), []).append(rest)
         self._faults: dict[NodeUse, str] = {}
+        self._known: dict[tuple[str, str, int], Schema | None] = {}
 
     def fault(self, node: NodeUse) -> str:
         """Why this node does not load, or an empty string. Types that are not known fit everything."""
@@ -108,7 +99,10 @@ class Operators:
         return self._faults[node]
 
     def _judge(self, node: NodeUse) -> str:
-        schema = self._schema(node)
+        key = (node.domain, node.name, node.version)
+        if key not in self._known:
+            self._known[key] = self._schema(*key)
+        schema = self._known[key]
         if schema is None:
             # A model's own function is expanded; an operator that nobody knows is not.
             return self._body(node) if node.body else "this release has no such operator"
@@ -135,8 +129,9 @@ class Operators:
                 return f"expands to {inner.name}, {fault}"
         return ""
 
-    def _schema(self, node: NodeUse) -> Schema | None:
-        known = [s for s in self._schemas.get((node.domain, node.name), ()) if s[0] <= node.version]
+    def _schema(self, domain: str, name: str, version: int) -> Schema | None:
+        """The newest version of the operator at that opset."""
+        known = [s for s in self._schemas.get((domain, name), ()) if s[0] <= version]
         if not known:
             return None
         since, deprecated, counts, inputs, outputs, attributes = max(known, key=lambda s: int(s[0]))
@@ -146,12 +141,12 @@ class Operators:
             counts=tuple(counts),
             inputs=tuple(self._formal(f) for f in inputs),
             outputs=tuple(self._formal(f) for f in outputs),
-            attributes={name: required for name, _, required in attributes},
+            attributes={attribute: required for attribute, _, required in attributes},
         )
 
     def _formal(self, told: list[Any]) -> Formal:
         name, variable, option, homogeneous, types = told
-        return Formal(name, variable, option == 1, option == 2, homogeneous, self._sets[types])
+        return Formal(name, variable, option == 2, homogeneous, self._sets[types])
 
     def _has_kernel(self, node: NodeUse, schema: Schema, types: dict[str, str]) -> bool:
         # A kernel whose range is open serves the version it starts with and no later one

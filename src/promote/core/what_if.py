@@ -2,7 +2,7 @@
 
 Judging is fast because little of it is done twice: models with equal facts are judged once, and a rule is asked once for
 each combination of the facts it really reads, which is watched and not declared. Not here: where passports lie
-(``adapters.shelves``), and what a rule says (``rules``).
+(``adapters.passports``), and what a rule says (``rules``).
 """
 
 import dataclasses
@@ -21,12 +21,8 @@ BREAKS, UNDECIDED, DEGRADES, IMPROVES, SAME = "breaks", "undecided", "degrades",
 EFFECTS = (BREAKS, UNDECIDED, DEGRADES, IMPROVES, SAME)
 """What a change does to a model, worst first."""
 
-_WORDS = (
-    "incompatible",
-    "undecided",
-    "degraded",
-    "compatible",
-)  # as `judge` says, whose `Compatible` is for the proven
+# As `judge` says, whose `Compatible` is for the proven; in the order of WORST_FIRST.
+_WORDS = ("incompatible", "undecided", "degraded", "compatible")
 _RANK = {outcome: place for place, outcome in enumerate(WORST_FIRST)}
 _FINE = _RANK[Outcome.OK]
 _EFFECT = {Outcome.BROKEN: BREAKS, Outcome.UNKNOWN: UNDECIDED, Outcome.DEGRADED: DEGRADES}

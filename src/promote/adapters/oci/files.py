@@ -77,6 +77,20 @@ def verified(chunks: Iterable[bytes], blob: Blob, what: str) -> Iterator[bytes]:
         yield held
 
 
+def at_most(chunks: Iterable[bytes], most: int, what: str) -> Iterator[bytes]:
+    """The same chunks, while they are no more than ``most`` bytes together.
+
+    Raises:
+        IntegrityError: they are more.
+    """
+    seen = 0
+    for chunk in chunks:
+        seen += len(chunk)
+        if seen > most:
+            raise IntegrityError(f"{what} has more than {most:,} bytes")
+        yield chunk
+
+
 def counted(chunks: Iterable[bytes], told: Callable[[int], None]) -> Iterator[bytes]:
     """The same chunks; ``told`` hears how many bytes the receiver has taken."""
     done = 0

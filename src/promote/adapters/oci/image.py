@@ -13,6 +13,7 @@ import requests
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promote.adapters.oci.failures import Patience
+from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import Origin, parse_origin
 from promote.adapters.oci.transport import Transport, chunks
 from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
@@ -185,15 +186,11 @@ class _Reader:
         return data, kind
 
     def _body(self, answer: requests.Response) -> bytes:
-        data = bytearray()
-        for chunk in chunks(answer):
-            data += chunk
-            if len(data) > LARGEST_MANIFEST:
-                raise IntegrityError(f"a document of {self._name} has more than {LARGEST_MANIFEST:,} bytes")
+        data = b"".join(at_most(chunks(answer), LARGEST_MANIFEST, f"a document of {self._name}"))
         promised = answer.headers.get("Docker-Content-Digest", "")
-        if DIGEST.fullmatch(promised) and sha256(bytes(data)) != promised:
+        if DIGEST.fullmatch(promised) and sha256(data) != promised:
             raise IntegrityError(f"{self._name} holds other bytes than {promised}")
-        return bytes(data)
+        return data
 
 
 __all__ = ["Image", "parse_reference", "read_image"]

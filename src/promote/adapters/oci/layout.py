@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promote.adapters.oci.files import chunks_of, counted, disk, source, sweep, sync_folder, verified, write_whole
+from promote.adapters.oci.files import (
+    at_most,
+    chunks_of,
+    counted,
+    disk,
+    source,
+    sweep,
+    sync_folder,
+    verified,
+    write_whole,
+)
 from promote.core.manifest import ARTIFACT_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
 from promote.core.names import DIGEST, digest, printable
 from promote.core.stages import Blob
@@ -102,8 +112,8 @@ class Layout:
         """``index.json``, its entries being descriptors; foreign keys are kept."""
         path = self.root / "index.json"
         try:
-            mark = b"".join(_at_most(chunks_of(self.root / "oci-layout"), LARGEST_MANIFEST, "oci-layout"))
-            data = b"".join(_at_most(chunks_of(path), LARGEST_MANIFEST, str(path)))
+            mark = b"".join(at_most(chunks_of(self.root / "oci-layout"), LARGEST_MANIFEST, "oci-layout"))
+            data = b"".join(at_most(chunks_of(path), LARGEST_MANIFEST, str(path)))
         except FileNotFoundError as error:
             raise NotFound(f"{self.root} is no OCI layout", hint="promote model RUN pushes a version") from error
         if strict_json(mark, f"{self.root}/oci-layout") != {"imageLayoutVersion": "1.0.0"}:
@@ -147,15 +157,6 @@ class Layout:
 
 def _ref_name(entry: dict[str, Any]) -> object:
     return entry.get("annotations", {}).get(_REF_NAME)
-
-
-def _at_most(chunks: Iterator[bytes], most: int, what: str) -> Iterator[bytes]:
-    seen = 0
-    for chunk in chunks:
-        seen += len(chunk)
-        if seen > most:
-            raise IntegrityError(f"{what} has more than {most:,} bytes")
-        yield chunk
 
 
 def _all_descriptors(entries: object) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from promote.adapters.oci.failures import PATIENT
+from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import Origin, origin_of, parse_origin
 from promote.adapters.oci.registry import open_registry
 from promote.adapters.oci.transport import Transport, chunks
@@ -75,22 +76,14 @@ def _pages(origin: Origin, env: Mapping[str, str], url: str, key: str) -> Iterat
         here = url
         answer = PATIENT.during(lambda: transport.send("GET", here, frozenset({200})))  # noqa: B023 - called at once
         following = _NEXT.search(answer.headers.get("Link", ""))
-        yield from _texts(strict_json(b"".join(_most(chunks(answer))), f"the list of {origin.host}"), key, origin)
+        page = b"".join(at_most(chunks(answer), LARGEST_MANIFEST, "a list of names"))
+        yield from _texts(strict_json(page, f"the list of {origin.host}"), key, origin)
         if following is None:
             return
         url = urljoin(here, following[1])
         if origin_of(url) != origin_of(here):
             raise IntegrityError(f"{origin.host} lists further names on another origin")
     raise IntegrityError(f"{origin.host} lists more than {_MOST_PAGES:,} pages")
-
-
-def _most(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    seen = 0
-    for piece in pieces:
-        seen += len(piece)
-        if seen > LARGEST_MANIFEST:
-            raise IntegrityError(f"a list of names has more than {LARGEST_MANIFEST:,} bytes")
-        yield piece
 
 
 def _texts(page: Any, key: str, origin: Origin) -> list[str]:

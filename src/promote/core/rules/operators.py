@@ -3,7 +3,7 @@
 from promote.core.facts import NodeUse
 from promote.core.kernels import Operators
 from promote.core.names import printable
-from promote.core.rules.case import Answer, Case, always, finding, no_model_fact, rule
+from promote.core.rules.case import Answer, Case, finding, no_model_fact, of_onnx, rule
 from promote.core.verdict import Outcome
 
 _MOST = 5
@@ -11,7 +11,7 @@ ROW = "operator_kernels.json.gz"
 
 
 def _applies(case: Case) -> bool:
-    return always(case) and case.format in ("", "onnx") and case.matrix.kernels is not None
+    return of_onnx(case) and case.matrix.kernels is not None
 
 
 @rule(

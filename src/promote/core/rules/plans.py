@@ -19,13 +19,21 @@ _RECORD = "a plan does not hold it: record it when the plan is built"
 )
 def plan_arch(case: Case) -> Answer:
     """A plan is bound to the builder's operating system and CPU: one built on a DGX Spark never loads on x86_64."""
-    row, arch, host = case.matrix.plan_rule("platform"), case.model.arch, case.target.host.arch
-    if arch is None:
-        return no_model_fact("build architecture", _RECORD)
+    return _platform(case, case.model.arch, case.target.host.arch, "build architecture", word="on", key="arch")
+
+
+def _platform(
+    case: Case, built: Fact[str] | None, host: Fact[str] | None, what: str, *, word: str, key: str
+) -> Finding:
+    """What the plan was built ``word``, against the host's; ``key`` is what to declare where that is not known."""
+    row = case.matrix.plan_rule("platform")
+    if built is None:
+        return no_model_fact(what, _RECORD)
+    has = f"built {word} {printable(built.value, 20)}"
     if host is None:
-        return no_host_fact(case, "arch", f"as the plan was built on {printable(arch.value, 20)}")
-    outcome = Outcome.OK if arch.value == host.value else Outcome.BROKEN
-    return finding(outcome, f"built on {printable(arch.value, 20)}", arch, needs=host.value, row=row)
+        return no_host_fact(case, key, f"as the plan was {has}")
+    outcome = Outcome.OK if built.value == host.value else Outcome.BROKEN
+    return finding(outcome, has, built, needs=host.value, row=row)
 
 
 @rule(
@@ -37,15 +45,10 @@ def plan_arch(case: Case) -> Answer:
 )
 def plan_os(case: Case) -> Answer:
     """The operating system counts like the CPU; ``os`` is the one the plan was built for, not always the builder's."""
-    row, built, host = case.matrix.plan_rule("platform"), case.model.os, case.target.host.os
+    host = case.target.host.os
     if host is None and case.target.host.triton is not None:
         host = Fact("linux", "Triton's containers are Linux")
-    if built is None:
-        return no_model_fact("operating system", _RECORD)
-    if host is None:
-        return no_host_fact(case, "triton", f"as the plan was built for {printable(built.value, 20)}")
-    outcome = Outcome.OK if built.value == host.value else Outcome.BROKEN
-    return finding(outcome, f"built for {printable(built.value, 20)}", built, needs=host.value, row=row)
+    return _platform(case, case.model.os, host, "operating system", word="for", key="triton")
 
 
 @rule(
