@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from promote.adapters.onnx_file import read_facts
-from promote.adapters.repository_file import parse_config, read_repository
+from promote.adapters.repository_file import read_model
 from promote.core.facts import Fact, HostFacts, ModelFacts, Target
+from promote.core.model_config import parse_config
 from promote.core.rules.engine import check
 from promote.core.verdict import Outcome
 from tests.parts.config_cases import CORRID, START, Folder, Pair, adds, config, control, sequence, tensor
@@ -291,8 +292,8 @@ def server(fresh_triton: Callable[..., Served]) -> Served:
 
 def broken_by(folder_path: str) -> set[str]:
     """The rules that promote's verdict names."""
-    (folder,) = read_repository(folder_path)
-    made = parse_config(folder.config or "", "config.pbtxt")
+    folder = read_model(folder_path)
+    made = parse_config(folder.config or b"", "config.pbtxt")
     onnx_files = sorted(f for f in folder.files if f.endswith(".onnx"))
     facts = read_facts(f"{folder_path}/{onnx_files[0]}") if onnx_files else ModelFacts(format=Fact("python", "test"))
     found = check(facts, CPU, MATRIX, config=made, name=folder.name, folder=folder)

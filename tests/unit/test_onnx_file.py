@@ -252,23 +252,6 @@ def test_a_negative_extent_is_refused_and_an_enormous_one_only_counted(read):
     assert facts.weights_bytes.value == 2**126
 
 
-def test_the_header_of_a_plan_says_its_version(tmp_path):
-    plan = tmp_path / "model.plan"
-    plan.write_bytes(b"ftrt" + bytes(20) + bytes([10, 16, 1, 11]) + bytes(64))
-    facts = read_facts(str(plan))
-    assert facts.format.value == "tensorrt"
-    assert facts.tensorrt.value == "10.16.1.11"
-    assert facts.compute_capability is None
-
-
-@pytest.mark.parametrize("data", [b"ftrt", b"ftrt" + bytes(60)])
-def test_a_plan_without_a_version_leaves_it_unknown(tmp_path, data):
-    (tmp_path / "old.plan").write_bytes(data)
-    facts = read_facts(str(tmp_path / "old.plan"))
-    assert facts.format.value == "tensorrt"
-    assert facts.tensorrt is None
-
-
 def test_what_is_no_file_is_not_found(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name, word in (("gone.onnx", "not there"), ("", "a folder"), ("pipe", "not there"), ("a\x00b", "not there")):

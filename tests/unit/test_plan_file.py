@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from promote.adapters.model_file import read_facts
 from promote.adapters.plan_file import read_plan
 from promote.errors import IntegrityError, NotFound
 
@@ -28,6 +29,16 @@ def test_the_version_is_read_with_and_without_a_prefix(tmp_path, data, producer)
     facts = read_plan(write(tmp_path, data))
     assert (facts.format.value, facts.tensorrt.value) == ("tensorrt", "10.16.1.11")
     assert (facts.producer and facts.producer.value) == producer
+    assert facts.compute_capability is None
+    assert (facts.weights_bytes.value, facts.weights_bytes.source) == (len(PLAN), "size of model.plan")
+
+
+@pytest.mark.parametrize("name", ["model.plan", "yolo.engine", "a-plan-by-another-name.bin"])
+def test_a_plan_is_known_by_its_name_or_by_its_first_bytes(tmp_path, name):
+    (tmp_path / name).write_bytes(PLAN)
+    assert read_facts(str(tmp_path / name)).tensorrt.value == "10.16.1.11"
+    (tmp_path / "yolo.engine").write_bytes(prefixed(b'{"version": "8.3.0"}'))
+    assert read_facts(str(tmp_path / "yolo.engine")).producer.value == "ultralytics prefix: 8.3.0"
 
 
 def test_a_plan_before_8_6_holds_no_version(tmp_path):

@@ -1,4 +1,4 @@
-"""Facts read off a model file, without running it and without reading the weights that lie beside it.
+"""Facts read off an ONNX file, without running it and without reading the weights that lie beside it.
 
 The file may come from anybody: whatever is wrong with it is an ``IntegrityError``, never a crash. Not here: what a fact
 means for a target (``core.rules``).
@@ -21,21 +21,20 @@ from promote.core.tensors import DType, TensorSpec
 from promote.errors import InputError, IntegrityError, NotFound
 
 _LARGEST = 2**31  # protobuf's own limit of one message
-_PLAN_MAGIC = b"ftrt"
 _PRECISION = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
 _HALF_BYTE = ("INT4", "UINT4", "FLOAT4E2M1")
 _QUARTER_BYTE = ("INT2", "UINT2")
 
 
 def read_facts(path: str) -> ModelFacts:
-    """Facts of an ONNX model or a TensorRT plan.
+    """Facts of an ONNX model.
 
     Args:
         path: the model file; its external data is looked for beside it, as ONNX Runtime does.
 
     Raises:
         NotFound: no such file.
-        InputError: a folder, an empty file, or a kind of file that promote does not know.
+        InputError: an empty file, or it cannot be read.
         IntegrityError: damaged, or it says something impossible.
     """
     file = Path(path)
@@ -45,12 +44,8 @@ def read_facts(path: str) -> ModelFacts:
                 f"{printable(path)} is {'a folder' if file.is_dir() else 'not there'}: expected a model file"
             )
         size = file.stat().st_size
-        with file.open("rb") as handle:
-            head = handle.read(32)
     except OSError as error:
         raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
-    if head.startswith(_PLAN_MAGIC):
-        return _plan_facts(head, file.name)
     if not size:
         raise InputError(f"{printable(path)} is empty: expected an ONNX model")
     if size >= _LARGEST:
@@ -61,20 +56,17 @@ def read_facts(path: str) -> ModelFacts:
     return _onnx_facts(_parse(file), file)
 
 
-def _plan_facts(head: bytes, name: str) -> ModelFacts:
-    """Bytes 24 to 27 are the version, from TensorRT 8.6 on (samples/common/sampleEngines.cpp, printPlanVersion)."""
-    version = ".".join(str(byte) for byte in head[24:28])
-    known = Fact(version, name, measured=True) if len(head) >= 28 and head[24] else None
-    return ModelFacts(format=Fact("tensorrt", name, measured=True), tensorrt=known)
-
-
 def _parse(file: Path) -> Any:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     model = ModelProto()
     try:
-        model.ParseFromString(file.read_bytes())
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {printable(str(file))}: {error.strerror}") from error
+    try:
+        model.ParseFromString(data)
     except DecodeError as error:
         raise IntegrityError(
             f"{file.name} is no ONNX model, or damaged: {printable(str(error))}",

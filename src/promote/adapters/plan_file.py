@@ -14,7 +14,7 @@ from promote.core.facts import Fact, ModelFacts
 from promote.core.names import printable
 from promote.errors import InputError, IntegrityError, NotFound
 
-_MAGIC = b"ftrt"
+MAGIC = b"ftrt"
 _VERSION = slice(24, 28)  # major, minor, patch, build; from TensorRT 8.6 on
 _HEADER = 32
 _LARGEST_PREFIX = 1024 * 1024
@@ -27,7 +27,7 @@ def read_plan(path: str) -> ModelFacts:
         path: the plan's file; at most its header and 1 MiB of prefix are read.
 
     Returns:
-        Its format, and the four-part TensorRT version where the header holds one.
+        Its format, the four-part TensorRT version where the header holds one, and its size: a plan is weights above all.
 
     Raises:
         NotFound: no such file.
@@ -38,14 +38,17 @@ def read_plan(path: str) -> ModelFacts:
     try:
         if not file.is_file():
             raise NotFound(f"{printable(path)} is {'no file' if file.exists() else 'not there'}: expected a plan")
+        size = file.stat().st_size
         with file.open("rb") as handle:
-            header, producer = _header(handle, file.stat().st_size, file.name)
+            header, producer = _header(handle, size, file.name)
+            prefix = handle.tell() - _HEADER
     except OSError as error:
         raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
     version = ".".join(str(byte) for byte in header[_VERSION])
     return ModelFacts(
         format=Fact("tensorrt", file.name, measured=True),
         tensorrt=Fact(version, file.name, measured=True) if header[24] else None,
+        weights_bytes=Fact(size - prefix, f"size of {file.name}", measured=True),
         producer=Fact(producer, file.name, measured=True) if producer else None,
     )
 
@@ -54,17 +57,17 @@ def _header(handle: BinaryIO, size: int, name: str) -> tuple[bytes, str]:
     """The plan's header, and who put a prefix before it (empty: nobody)."""
     head = handle.read(_HEADER)
     producer = ""
-    if not head.startswith(_MAGIC):
+    if not head.startswith(MAGIC):
         length = int.from_bytes(head[:4], "little")
         if len(head) < 5 or head[4:5] != b"{" or not 2 <= length <= min(_LARGEST_PREFIX, size - 4):
             raise IntegrityError(
                 f"{printable(name)} is no TensorRT plan: it begins with {head[:4].hex() or 'nothing'}, "
-                f"expected {_MAGIC.hex()}"
+                f"expected {MAGIC.hex()}"
             )
         handle.seek(4)
         producer = _producer(handle.read(length), name)
         head = handle.read(_HEADER)
-    if not head.startswith(_MAGIC) or len(head) < _HEADER:
+    if not head.startswith(MAGIC) or len(head) < _HEADER:
         raise IntegrityError(
             f"{printable(name)} is no whole TensorRT plan: its header has {len(head)} of {_HEADER} bytes"
         )

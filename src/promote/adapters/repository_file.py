@@ -1,97 +1,88 @@
 """Facts of a Triton model repository on disk: each model's configuration, versions and files.
 
-The folder may come from anybody: sizes and counts are capped, links are not followed, no model is opened. Not here: what
-follows from the facts (``core.rules``).
+The folder may come from anybody: sizes and counts are capped, folders behind links are not entered, no model is opened.
+Not here: what follows from the facts (``core.rules``).
 """
 
 import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from promote.core.facts import ModelFolder
+from promote.core.model_config import LARGEST_CONFIG
+from promote.core.model_folder import USUAL_FILES
 from promote.core.names import printable
-from promote.errors import InputError, IntegrityError, NotFound
-
-if TYPE_CHECKING:
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
+from promote.errors import InputError, IntegrityError
 
 _CONFIG = "config.pbtxt"
-_LARGEST_CONFIG = 1024 * 1024
-_DEEPEST = 100  # of braces: protobuf's parser of text descends by recursion
-_MOST_MODELS = 100_000
 _MOST_FILES = 100_000
 _RESERVED = ("warmup", "initial_state", "configs")
 _VERSION = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
-def read_repository(path: str) -> tuple[ModelFolder, ...]:
-    """The models in a repository, by name. A folder that is itself a model gives that one.
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """What there is to judge below a folder, in the order of names.
+
+    Args:
+        models: folders that are a model's directory for Triton.
+        files: model files that lie in none of these.
+    """
+
+    models: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def find(path: str, suffixes: tuple[str, ...]) -> Tree:
+    """Every model's directory at or below ``path``, and every file outside of them that ends like a model.
+
+    A folder is a model's directory when it holds ``config.pbtxt``, or a version directory with a file of Triton's usual
+    names. Folders behind links are not entered.
 
     Raises:
-        NotFound: no such folder.
-        InputError: it cannot be read, or holds no model.
-        IntegrityError: more models or files than promote reads, or a configuration too large or no text.
+        InputError: a folder cannot be read.
     """
-    root = Path(path)
+    models: list[str] = []
+    files: list[str] = []
+    waiting = [path]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            entries = _scan(folder)
+            if _is_model(entries):
+                models.append(folder)
+                continue
+            waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            files += [entry.path for entry in entries if entry.name.endswith(suffixes) and entry.is_file()]
+        except OSError as error:
+            raise InputError(f"cannot read {printable(folder)}: {error.strerror}") from error
+    return Tree(tuple(sorted(models)), tuple(sorted(files)))
+
+
+def read_model(path: str) -> ModelFolder:
+    """One model's directory.
+
+    Raises:
+        InputError: it cannot be read.
+        IntegrityError: more files than promote reads, or a configuration that is too large or no plain file.
+    """
     try:
-        if not root.is_dir():
-            raise NotFound(
-                f"{printable(path)} is {'no folder' if root.exists() else 'not there'}: expected a repository"
-            )
-        if _is_model(root):
-            return (_model(root.resolve()),)
-        found = [Path(entry.path) for entry in _scan(root) if entry.is_dir(follow_symlinks=False)]
-        if len(found) > _MOST_MODELS:
-            raise IntegrityError(f"{printable(path)} holds {len(found):,} folders, promote reads {_MOST_MODELS:,}")
-        models = tuple(_model(folder) for folder in found if _is_model(folder))
+        return _model(Path(path).resolve())
     except OSError as error:
         raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
-    if not models:
-        raise InputError(
-            f"{printable(path)} holds no model of Triton",
-            hint="a model is a folder with config.pbtxt or versions 1, 2...",
-        )
-    return models
 
 
-def parse_config(text: str, origin: str) -> "ModelConfig":
-    """``config.pbtxt`` as the message.
-
-    Raises:
-        IntegrityError: nested too deeply, or not a ``ModelConfig``; the message names the line.
-    """
-    from google.protobuf import text_format
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    if len(text) > _LARGEST_CONFIG:
-        raise IntegrityError(f"{printable(origin)} has {len(text):,} characters, promote reads {_LARGEST_CONFIG:,}")
-    if _depth(text) > _DEEPEST:
-        raise IntegrityError(f"{printable(origin)} is nested deeper than {_DEEPEST} levels")
-    try:
-        return text_format.Parse(text, ModelConfig())
-    except (text_format.ParseError, ValueError, RecursionError) as error:
-        raise IntegrityError(f"{printable(origin)} is no model configuration: {printable(str(error), 120)}") from error
-
-
-def _depth(text: str) -> int:
-    """At most so deep: brackets in strings and comments count too, which no real configuration minds."""
-    depth = deepest = 0
-    for character in text:
-        depth += (character in "{<[") - (character in "}>]")
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _is_model(folder: Path) -> bool:
-    if (folder / _CONFIG).is_file():
+def _is_model(entries: list[os.DirEntry[str]]) -> bool:
+    if any(entry.name == _CONFIG and not entry.is_dir() for entry in entries):
         return True
-    return any(entry.is_dir(follow_symlinks=False) and _VERSION.fullmatch(entry.name) for entry in _scan(folder))
+    versions = [e.path for e in entries if _VERSION.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
+    return any(entry.name in USUAL_FILES for version in versions for entry in _scan(version))
 
 
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
+def _scan(folder: str | Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
@@ -119,11 +110,11 @@ def _files(folder: Path) -> Iterator[str]:
         for entry in _scan(waiting.pop()):
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
+            elif entry.is_file():
                 yield Path(entry.path).relative_to(folder).as_posix()
 
 
-def _config(file: Path) -> str | None:
+def _config(file: Path) -> bytes | None:
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -133,10 +124,7 @@ def _config(file: Path) -> str | None:
     with os.fdopen(handle, "rb") as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
             raise IntegrityError(f"{printable(file.parent.name)}: {_CONFIG} is no plain file")
-        data = opened.read(_LARGEST_CONFIG + 1)
-    if len(data) > _LARGEST_CONFIG:
-        raise IntegrityError(f"{printable(file.parent.name)}: {_CONFIG} has more than {_LARGEST_CONFIG:,} bytes")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise IntegrityError(f"{printable(file.parent.name)}: {_CONFIG} is no UTF-8") from error
+        data = opened.read(LARGEST_CONFIG + 1)
+    if len(data) > LARGEST_CONFIG:
+        raise IntegrityError(f"{printable(file.parent.name)}: {_CONFIG} has more than {LARGEST_CONFIG:,} bytes")
+    return data

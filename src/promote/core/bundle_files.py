@@ -9,6 +9,7 @@ be data is refused. Not here: whether the model loads (``rules``), and digests (
 import re
 from typing import TYPE_CHECKING, Any
 
+from promote.core.model_config import parse_config
 from promote.core.names import bundle_path, distinct_paths, model_name, printable
 from promote.errors import IntegrityError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 BACKENDS = frozenset({"onnxruntime"})
 _MOST_FILES = 10_000
-_LARGEST_CONFIG = 1024 * 1024
 _ELF = b"\x7fELF"
 # Plans and engines are native code too, built on the target only. Names of tensors serve as file names, so only the
 # end of a name counts.
@@ -92,15 +92,7 @@ def read_config(text: bytes, name: str) -> "ModelConfig":
     Raises:
         IntegrityError: not a config, of another model, or a field that may load code or name a file elsewhere.
     """
-    from google.protobuf import text_format
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    if len(text) > _LARGEST_CONFIG:
-        raise IntegrityError(f"{name}/config.pbtxt has {len(text):,} bytes, the most allowed is {_LARGEST_CONFIG:,}")
-    try:
-        config = text_format.Parse(text.decode(), ModelConfig())
-    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise IntegrityError(f"{name}/config.pbtxt is no model configuration: {printable(str(error))}") from error
+    config = parse_config(text, f"{name}/config.pbtxt")
     for fault in _faults(config, name):
         raise IntegrityError(
             f"{name}/config.pbtxt may not be deployed: {fault}",

@@ -92,14 +92,14 @@ class ModelFolder:
         versions: version directories, by number.
         skipped: directories named like no version, which Triton skips; its reserved names left out.
         files: plain files, relative to the directory, with ``/``.
-        config: the text of ``config.pbtxt``; ``None`` where there is none.
+        config: the bytes of ``config.pbtxt``; ``None`` where there is none.
     """
 
     name: str
     versions: tuple[int, ...] = ()
     skipped: tuple[str, ...] = ()
     files: frozenset[str] = frozenset()
-    config: str | None = None
+    config: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from promote.core.model_config import enum_word
 from promote.core.names import printable
 from promote.core.rules.case import Answer, Case, finding, has_config, rule, unfit
 from promote.core.verdict import Outcome
@@ -11,12 +12,6 @@ from promote.core.verdict import Outcome
 _SOURCE = "triton core src/model_config_utils.cc ValidateModelConfig"
 _REMEDY = "correct config.pbtxt, or let promote write it: promote the run again"
 Fault = tuple[str, str]
-
-
-def _word(message: Any, field: str) -> str:
-    """The name of an enum field's value."""
-    found = message.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number.get(getattr(message, field))
-    return str(found.name) if found else "an unknown value"
 
 
 @rule("config-queue", title="Priorities and queues fit together", source=_SOURCE, applies=has_config, remedy=_REMEDY)
@@ -42,7 +37,7 @@ def _queue_faults(batching: Any) -> Iterator[Fault]:
         if levels > 1:
             yield f"preserve_ordering with {levels} priority levels", "one level"
         policies = [batching.default_queue_policy, *batching.priority_queue_policy.values()]
-        if any(p.default_timeout_microseconds and _word(p, "timeout_action") == "DELAY" for p in policies):
+        if any(p.default_timeout_microseconds and enum_word(p, "timeout_action") == "DELAY" for p in policies):
             yield "preserve_ordering with timeout_action DELAY", "REJECT"
 
 
@@ -67,17 +62,23 @@ def _control_faults(batcher: Any) -> Iterator[Fault]:
     for name in (n for n, count in names.items() if count > 1):
         yield f"control input {printable(name, 60)!r} twice", "a tensor for each control"
     controls = [c for entry in batcher.control_input for c in entry.control]
-    for kind, count in Counter(_word(c, "kind") for c in controls).items():
+    for kind, count in Counter(enum_word(c, "kind") for c in controls).items():
         if count > 1:
             yield f"{kind} {count} times", "once"
     for c in controls:
-        kind = _word(c, "kind")
+        kind = enum_word(c, "kind")
         values = [v for v in (c.int32_false_true, c.fp32_false_true, c.bool_false_true) if v]
         if kind == "CONTROL_SEQUENCE_CORRID":
             if values:
                 yield f"{kind} with false and true values", "none: it carries the sequence's id"
-            if _word(c, "data_type") not in ("TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING"):
-                yield f"{kind} as {_word(c, 'data_type')}", "a 32 or 64 bit integer, or TYPE_STRING"
+            if enum_word(c, "data_type") not in (
+                "TYPE_UINT64",
+                "TYPE_INT64",
+                "TYPE_UINT32",
+                "TYPE_INT32",
+                "TYPE_STRING",
+            ):
+                yield f"{kind} as {enum_word(c, 'data_type')}", "a 32 or 64 bit integer, or TYPE_STRING"
         elif len(values) != 1 or len(values[0]) != 2:
             yield f"{kind} with {len(values)} kinds of values", "a false and a true value of one type"
 

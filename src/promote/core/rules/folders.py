@@ -2,31 +2,16 @@
 
 import posixpath
 
+from promote.core.model_folder import USUAL_FILES, backend_of, model_filename, model_path, served
 from promote.core.names import printable
 from promote.core.rules.case import Answer, Case, finding, rule, unfit
 from promote.core.verdict import Finding, Outcome
 
 _SOURCE = "triton core src/model_repository_manager/model_lifecycle.cc; src/constants.h"
-_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "python": "model.py", "openvino": "model.xml"}
-_BACKENDS = {"onnxruntime_onnx": "onnxruntime", "tensorrt_plan": "tensorrt", "pytorch_libtorch": "pytorch"}
 
 
 def _has_folder(case: Case) -> bool:
     return case.folder is not None and not case.target.bare
-
-
-def served(case: Case) -> tuple[int, ...]:
-    """The versions that Triton would load under the version policy, which without one is the latest."""
-    assert case.folder is not None  # noqa: S101 - `applies` saw to it; this tells the type checker
-    there = sorted(case.folder.versions)
-    policy = case.config.version_policy if case.config is not None else None
-    choice = policy.WhichOneof("policy_choice") if policy is not None else None
-    if policy is None or choice == "all":
-        return tuple(there) if choice == "all" else tuple(there[-1:])
-    if choice == "specific":
-        return tuple(v for v in there if v in set(policy.specific.versions))
-    count = policy.latest.num_versions if choice == "latest" else 1
-    return tuple(there[-count:]) if count else ()
 
 
 @rule(
@@ -40,7 +25,7 @@ def model_versions(case: Case) -> Answer:
     """Version directories are whole numbers without a leading zero; Triton skips others and needs one that is left."""
     folder = case.folder
     assert folder is not None  # noqa: S101
-    chosen = served(case)
+    chosen = served(folder, case.config)
     if not chosen:
         shown = ", ".join(map(str, sorted(folder.versions))) or "none"
         return unfit(case, f"version directories: {shown}", "versions_available", "one that the version policy serves")
@@ -64,18 +49,21 @@ def model_files(case: Case) -> Answer:
     """The backend opens ``default_model_filename`` or its own usual name, in every version that is served."""
     folder, config = case.folder, case.config
     assert folder is not None  # noqa: S101
-    if config is None:
-        return finding(Outcome.UNKNOWN, "no config.pbtxt", needs="config.pbtxt: which backend it is for")
-    backend = config.backend or _BACKENDS.get(config.platform, "")
-    name = config.default_model_filename or _FILES.get(backend, "")
-    if not name:
+    backend, name = backend_of(folder, config), model_filename(folder, config)
+    if not backend:
+        return unfit(
+            case,
+            "no backend, and no model file that tells one",
+            "filenames",
+            f"one of {', '.join(sorted(USUAL_FILES))}",
+        )
+    if not name:  # a backend of its own kind, or an ensemble
         return None
-    faults = []
-    for version in served(case):
-        path = posixpath.normpath(f"{version}/{name}")
-        inside = f"{path}/{_FILES['onnxruntime']}"
-        if not (path in folder.files or (backend == "onnxruntime" and inside in folder.files)):
-            faults.append(unfit(case, f"no {printable(path, 80)}", "onnx_missing", "that file"))
+    faults = [
+        unfit(case, f"no {printable(posixpath.normpath(f'{version}/{name}'), 80)}", "onnx_missing", "that file")
+        for version in served(folder, config)
+        if not model_path(folder, config, version)
+    ]
     return tuple(faults) or finding(Outcome.OK, printable(name, 60))
 
 

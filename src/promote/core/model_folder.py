@@ -1,0 +1,91 @@
+"""What Triton would serve of a model's directory: its backend, its versions, and the file it opens of each. Pure.
+
+Not here: how a directory is read (``adapters.repository_file``), and whether what is served will load (``rules``).
+Source: triton core ``src/model_config_utils.cc`` AutoCompleteBackendFields, ``src/constants.h``.
+"""
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from promote.core.facts import ModelFolder
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+# Backend -> the file that tells it where nothing else does, in the order in which Triton looks.
+FILES = {
+    "tensorrt": "model.plan",
+    "onnxruntime": "model.onnx",
+    "openvino": "model.xml",
+    "pytorch": "model.pt",
+    "python": "model.py",
+}
+_OF_PLATFORM = {
+    "tensorrt_plan": "tensorrt",
+    "onnxruntime_onnx": "onnxruntime",
+    "pytorch_libtorch": "pytorch",
+    "torch_aoti": "pytorch",
+    "ensemble": "ensemble",
+}
+_OF_FILE = {file: backend for backend, file in FILES.items()} | {"model.pt2": "pytorch"}
+USUAL_FILES = frozenset(_OF_FILE)
+"""Names that make a version directory one."""
+
+
+def backend_of(folder: ModelFolder, config: "ModelConfig | None") -> str:
+    """The backend's name, ``ensemble`` for a model that has none, or empty where nothing tells.
+
+    Triton asks, in this order: ``backend``, ``platform``, ``default_model_filename``, and the files of the first version
+    directory.
+    """
+    if config is not None:
+        if config.HasField("ensemble_scheduling") and not config.backend:
+            return "ensemble"
+        if named := config.backend or _OF_PLATFORM.get(config.platform, ""):
+            return named
+        if config.platform or config.default_model_filename:
+            return _OF_FILE.get(config.default_model_filename, "")
+    # By name and not by number: Triton takes the first of a sorted set of texts.
+    first = min(map(str, folder.versions), default="")
+    there = {path.split("/")[1] for path in folder.files if path.startswith(f"{first}/")}
+    return next((backend for file, backend in _OF_FILE.items() if file in there), "")
+
+
+def served(folder: ModelFolder, config: "ModelConfig | None") -> tuple[int, ...]:
+    """The versions that Triton would load under the version policy, which without one is the latest."""
+    there = sorted(folder.versions)
+    policy = config.version_policy if config is not None else None
+    choice = policy.WhichOneof("policy_choice") if policy is not None else None
+    if policy is None or choice is None:
+        return tuple(there[-1:])
+    if choice == "all":
+        return tuple(there)
+    if choice == "specific":
+        return tuple(v for v in there if v in set(policy.specific.versions))
+    count = policy.latest.num_versions
+    return tuple(there[-count:]) if count else ()
+
+
+def model_filename(folder: ModelFolder, config: "ModelConfig | None") -> str:
+    """What the backend opens in a version's directory; empty where that is not known, or nothing is opened."""
+    named = config.default_model_filename if config is not None else ""
+    if named:
+        return named
+    if config is not None and config.platform == "torch_aoti":
+        return "model.pt2"
+    return FILES.get(backend_of(folder, config), "")
+
+
+def model_path(folder: ModelFolder, config: "ModelConfig | None", version: int) -> str:
+    """The file of that version that is there to be read, relative to the directory; empty where there is none.
+
+    An ONNX model may be a directory of that name that holds ``model.onnx``.
+    """
+    name = model_filename(folder, config)
+    if not name:
+        return ""
+    path = posixpath.normpath(f"{version}/{name}")
+    inside = f"{path}/{FILES['onnxruntime']}"
+    if path in folder.files:
+        return path
+    return inside if inside in folder.files and backend_of(folder, config) == "onnxruntime" else ""

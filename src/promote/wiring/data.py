@@ -1,0 +1,88 @@
+"""Chooses the data that verdicts rest on: the matrix and the template, the shipped ones or the settings' own."""
+
+import dataclasses
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from promote.adapters.settings import Settings
+from promote.core.facts import ModelFacts
+from promote.core.kernels import KernelTable
+from promote.core.matrix import Matrix, parse
+from promote.core.serving import Template, parse_template
+from promote.errors import InputError, NotFound
+from promote.ports import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What one command line asked for.
+
+    Args:
+        settings: of ``promote.toml`` and the environment.
+        progress: how a person is told.
+        registry_url: ``--registry``, else the settings'.
+        allow_pickle: ``--allow-pickle``.
+    """
+
+    settings: Settings
+    progress: Progress
+    registry_url: str = ""
+    allow_pickle: bool = False
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        """The shipped matrix, or the settings' own."""
+        return read_matrix(self.matrix_path)
+
+    @property
+    def matrix_path(self) -> Path:
+        """Where the matrix lies."""
+        path = self.settings.matrix
+        return self.settings.path(path) if path else shipped("compat_matrix.yaml")
+
+    @cached_property
+    def template(self) -> Template:
+        """The serving settings of the ONNX Runtime backend."""
+        folder = self.settings.templates
+        root = self.settings.path(folder) if folder else shipped("model_repo_templates")
+        path = root / "onnxruntime" / "template.yaml"
+        return parse_template(read_text(path), str(path))
+
+    def read_facts(self, path: str) -> ModelFacts:
+        """Facts of a model file, read without running it."""
+        from promote.adapters.model_file import read_facts
+
+        return read_facts(path)
+
+
+def shipped(name: str) -> Path:
+    """A data file or folder that comes with promote: inside the wheel, or at the top of a checkout."""
+    packaged = Path(str(files("promote"))) / "data" / name
+    checkout = Path(__file__).resolve().parents[3] / name
+    for path in (packaged, checkout):
+        if path.exists():
+            return path
+    raise NotFound(f"{name} did not come with this installation", hint="install promote again")
+
+
+def read_matrix(path: Path) -> Matrix:
+    """The matrix in a file, with what each ONNX Runtime release implements.
+
+    Raises:
+        InputError: it cannot be read, or is wrong; the message names the first wrong field.
+    """
+    kernels = KernelTable(shipped("operator_kernels.json.gz").read_bytes())
+    return dataclasses.replace(parse(read_text(path), str(path)), kernels=kernels)
+
+
+def read_text(path: Path) -> str:
+    """A file's text, which must be UTF-8.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,93 @@
+"""Chooses what is known of each host: as declared, as last probed, as measured now."""
+
+import contextlib
+import dataclasses
+import datetime
+import os
+from pathlib import Path
+
+from promote.core.facts import HostFacts, Target
+from promote.core.matrix import bare_runtime, new_target, with_settings
+from promote.core.probe import ssh_host
+from promote.core.probe_record import Probe, probed, settled
+from promote.errors import IntegrityError
+from promote.wiring.data import Data
+
+
+class Hosts(Data):
+    """The targets."""
+
+    def target(self, name: str) -> Target:
+        """A target as declared, settled against its last probe, and against measuring now where it is this machine."""
+        from promote.adapters.probe.records import last
+
+        target = self.declared(name)
+        probe = last(self.settings.path(self.settings.work_dir), name)
+        if probe is None and not target.local:
+            return target
+        facts = probe.facts if probe else HostFacts()
+        if target.local:
+            from promote.adapters.host import measure_here
+
+            facts = _over(facts, measure_here())
+        dated = probed(probe, today()) if probe else None
+        return dataclasses.replace(settled(target, facts, self.matrix), probed=dated)
+
+    def declared(self, name: str) -> Target:
+        """A target of the matrix, completed by the settings; nothing is measured."""
+        given = self.settings.targets.get(name)
+        origin = f"promote.toml: targets.{name}"
+        if given is None:
+            return self.matrix.target(name)
+        if name in self.matrix.targets:
+            return with_settings(self.matrix.target(name), given, origin)
+        return new_target(name, given, origin)
+
+    def probe(self, name: str, *, image: str = "", ssh: str = "", here: bool = False) -> tuple[Probe, Path | None]:
+        """Measures a target, and keeps what was measured; the file is ``None`` where nothing was.
+
+        What is not said is as in the last probe, so that a name alone renews it.
+
+        Raises:
+            InputError: no such form of an image or host.
+        """
+        from promote.adapters.oci.image import parse_reference, read_image
+        from promote.adapters.probe.measure import measure
+        from promote.adapters.probe.records import keep, last
+
+        if image:
+            parse_reference(image)
+        if ssh:
+            ssh_host(ssh)
+
+        def read(reference: str, arch: str) -> tuple[str, tuple[str, ...]]:
+            found = read_image(reference, arch, os.environ)
+            return f"{found.name.partition('@')[0]}@{found.digest[:19]}", found.environment
+
+        target, root = self.declared(name), self.settings.path(self.settings.work_dir)
+        with contextlib.suppress(IntegrityError):  # a damaged record is replaced
+            former = last(root, name)
+            image = image or (former.image if former else "")
+            if former and not (ssh or here):
+                ssh, here = former.ssh, former.here
+        found = measure(target, self.matrix, today().isoformat(), read, image=image, ssh=ssh, here=here)
+        return found, None if found.empty else keep(root, found)
+
+    def targets(self) -> tuple[Target, ...]:
+        """All of them, by name."""
+        return tuple(self.target(name) for name in sorted({*self.matrix.targets, *self.settings.targets}))
+
+    def runtime(self, text: str) -> Target:
+        """``--runtime onnxruntime=1.20.1`` as a target."""
+        return bare_runtime(self.matrix, text)
+
+
+def _over(former: HostFacts, now: HostFacts) -> HostFacts:
+    """What is measured now, else what was."""
+    fields = HostFacts.__dataclass_fields__
+    return HostFacts(**{name: getattr(now, name) or getattr(former, name) for name in fields})
+
+
+def today() -> datetime.date:
+    """The day in UTC, as records and the matrix name days."""
+    return datetime.datetime.now(datetime.UTC).date()

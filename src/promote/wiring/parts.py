@@ -1,0 +1,121 @@
+"""Chooses the parts themselves: where bundles, runs, versions and served models are kept."""
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promote.adapters.settings import current_user
+from promote.core.facts import Target
+from promote.errors import InputError
+from promote.ports import Exporter, Ledger, Registry, Runs, Server, Store
+from promote.wiring.hosts import Hosts
+
+if TYPE_CHECKING:
+    from promote.adapters.passports import Item
+
+
+class Parts(Hosts):
+    """The parts, each opened when it is asked for."""
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry or layout of ``--registry`` or the settings."""
+        from promote.adapters.oci.registry import open_registry
+
+        return open_registry(self._registry_base, env=os.environ)
+
+    @property
+    def _registry_base(self) -> str:
+        url = self.registry_url or self.settings.registry.url
+        return f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}" if url.startswith("oci:") else url
+
+    def passports(self, paths: tuple[str, ...] = (), models: tuple[str, ...] = ()) -> "Iterator[Item]":
+        """The passports at ``paths``, else of every bundle that the registry or layout holds.
+
+        Args:
+            paths: folders or files; see ``adapters.passports.find``.
+            models: of a registry, the models to ask for; none: all that it lists.
+        """
+        from promote.adapters.passports import find
+
+        base = self._registry_base
+        if paths or base.startswith("oci:"):
+            for path in paths or (base.removeprefix("oci:"),):
+                yield from find(path)
+            return
+        from promote.adapters.oci.listing import read_remote
+
+        yield from read_remote(base, os.environ, models)
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        """The tracking server; a relative SQLite file is relative to the settings' folder."""
+        uri = self.settings.mlflow.tracking_uri
+        head = "sqlite:///"
+        if uri.startswith(head) and not uri.startswith(head + "/"):
+            return f"{head}{self.settings.path(Path(uri.removeprefix(head)))}"
+        return uri
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """MLflow's model registry."""
+        from promote.adapters.tracking.ledger import open_ledger
+
+        reports = self.settings.path(self.settings.work_dir) / "reports"
+        return open_ledger(self.tracking_uri, reports=reports)
+
+    def runs(self, work: Path) -> Runs:
+        """MLflow's runs, fetched into ``work``."""
+        from promote.adapters.tracking.runs import open_runs
+
+        return open_runs(self.tracking_uri, work, allow_pickle=self.allow_pickle)
+
+    def exporter(self, work: Path) -> Exporter:
+        """Child processes in ``work``."""
+        from promote.adapters.export.exporter import TorchExporter
+        from promote.adapters.export.sandbox import Limits
+
+        asked = self.settings.export
+        limits = Limits(seconds=asked.seconds)
+        if asked.memory_gib is not None:
+            limits = dataclasses.replace(limits, memory_bytes=int(asked.memory_gib * 2**30))
+        return TorchExporter(work, self.read_facts, limits)
+
+    def store(self, target: Target) -> Store:
+        """The target's model repository, on this machine or mounted here."""
+        from promote.adapters.model_repository import ModelRepository
+
+        if not target.model_repository:
+            raise InputError(
+                f"target {target.name} has no model repository",
+                hint=f'in promote.toml: [targets.{target.name}] model_repository = "/path"',
+            )
+        return ModelRepository(self.settings.path(Path(target.model_repository)), by=current_user())
+
+    def server(self, target: Target) -> Server:
+        """The target's Triton."""
+        from promote.adapters.triton_server import TritonServer
+
+        if not target.http or not target.grpc:
+            raise InputError(
+                f"target {target.name} has no http and grpc endpoint",
+                hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"',
+            )
+        return TritonServer(target.http, target.grpc)
+
+    @contextmanager
+    def work(self) -> Iterator[Path]:
+        """A folder of this command's own, gone when it ends."""
+        with tempfile.TemporaryDirectory(prefix="work-", dir=self.work_root()) as work:
+            yield Path(work)
+
+    def work_root(self) -> Path:
+        """Where work folders are made; it is there."""
+        root = self.settings.path(self.settings.work_dir)
+        root.mkdir(parents=True, exist_ok=True)
+        return root

@@ -1,0 +1,113 @@
+"""Chooses all parts for one story, each opened when it is first used."""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from promote.adapters.settings import load_settings
+from promote.core.facts import Target
+from promote.core.matrix import Matrix
+from promote.core.serving import Template
+from promote.errors import ExportError
+from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
+from promote.wiring.subjects import Subjects
+
+
+class Wiring(Subjects):
+    """What one command line asked for, and what that comes to."""
+
+    @contextmanager
+    def world(self, target: Target) -> Iterator[World]:
+        """All parts for one story; its work folder goes when the story ends, but for the logs of a failed export."""
+        work = Path(tempfile.mkdtemp(prefix="work-", dir=self.work_root()))
+        try:
+            yield LazyWorld(self, target, work)
+        except ExportError:
+            _keep_logs(work)  # the message points to them
+            raise
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _keep_logs(work: Path) -> None:
+    """Removes everything but the children's logs: a failed export leaves no copy of a model behind."""
+    for path in sorted(work.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):  # a log lies in it
+                path.rmdir()
+        elif path.suffix != ".log":
+            path.unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class LazyWorld:
+    """A ``World`` that opens each part when it is first asked for, so a command needs no more than it uses."""
+
+    wiring: Wiring
+    target: Target
+    work: Path
+
+    @property
+    def matrix(self) -> Matrix:
+        """See ``Wiring``."""
+        return self.wiring.matrix
+
+    @property
+    def template(self) -> Template:
+        """See ``Wiring``."""
+        return self.wiring.template
+
+    @property
+    def progress(self) -> Progress:
+        """How a person is told."""
+        return self.wiring.progress
+
+    @property
+    def registry(self) -> Registry:
+        """See ``Wiring``."""
+        return self.wiring.registry
+
+    @property
+    def ledger(self) -> Ledger:
+        """See ``Wiring``."""
+        return self.wiring.ledger
+
+    @cached_property
+    def runs(self) -> Runs:
+        """MLflow's runs, fetched into the work folder."""
+        return self.wiring.runs(self.work)
+
+    @cached_property
+    def exporter(self) -> Exporter:
+        """Child processes in the work folder."""
+        return self.wiring.exporter(self.work)
+
+    @cached_property
+    def store(self) -> Store:
+        """The target's model repository."""
+        return self.wiring.store(self.target)
+
+    @cached_property
+    def server(self) -> Server:
+        """The target's Triton."""
+        return self.wiring.server(self.target)
+
+
+def open_wiring(
+    config: str | None,
+    progress: Progress,
+    *,
+    registry: str = "",
+    allow_pickle: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> Wiring:
+    """The wiring of one command line."""
+    return Wiring(load_settings(config, environ), progress, registry_url=registry, allow_pickle=allow_pickle)
