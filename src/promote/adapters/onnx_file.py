@@ -14,10 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from promote.adapters.onnx_nodes import domain_of, graphs_in, node_uses, text
+from promote.adapters.onnx_nodes import node_uses
+from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
 from promote.core.facts import ExternalFile, Fact, ModelFacts
 from promote.core.names import bundle_path, printable
-from promote.core.tensors import DType, TensorSpec
+from promote.core.tensors import DType
 from promote.errors import InputError, IntegrityError, NotFound
 
 _LARGEST = 2**31  # protobuf's own limit of one message
@@ -88,10 +89,10 @@ class _Seen:
 def _onnx_facts(model: Any, file: Path) -> ModelFacts:
     name = file.name
     seen = _walk(model)
-    sizes = [(_dtype(t.data_type), _bytes(t, name)) for t in seen.tensors]
+    sizes = [(dtype_of(t.data_type), _bytes(t, name)) for t in seen.tensors]
     inside = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
-    inputs = tuple(_spec(v) for v in model.graph.input if v.name not in inside)
-    outputs = tuple(_spec(v) for v in model.graph.output)
+    inputs = tuple(spec_of(v) for v in model.graph.input if v.name not in inside)
+    outputs = tuple(spec_of(v) for v in model.graph.output)
     opsets: dict[str, int] = {}
     # ONNX Runtime holds a function's own imports to the same limit, called or not (measured on 1.32.0).
     for entry in chain(model.opset_import, *(function.opset_import for function in model.functions)):
@@ -136,10 +137,12 @@ def _walk(model: Any) -> _Seen:
             seen.tensors += [t for sparse in graph.sparse_initializer for t in (sparse.values, sparse.indices)]
             nodes += graph.node
             continue
-        node = nodes.pop()
-        if (domain_of(node.domain), node.op_type) not in own:
-            seen.domains.add(domain_of(node.domain))
-        graphs += _unfold(node.attribute, seen)
+        message = nodes.pop()
+        node = node_of(message)
+        if not own or (node.domain, node.name) not in own:
+            seen.domains.add(node.domain)
+        if node.nests or node.holds:
+            graphs += _unfold(message.attribute, seen)
     return seen
 
 
@@ -151,20 +154,13 @@ def _unfold(attributes: Any, seen: _Seen) -> list[Any]:
     return graphs_in(attributes)
 
 
-def _dtype(number: int) -> DType:
-    from onnx import TensorProto
-
-    names = TensorProto.DataType.DESCRIPTOR.values_by_number
-    return DType(names[number].name if number in names else f"TYPE_{number}")
-
-
 def _bytes(tensor: Any, name: str) -> int:
     """Bytes of a tensor's values, from its shape and type; strings as they lie there."""
     if any(d < 0 for d in tensor.dims):
         raise IntegrityError(
             f"{name}: tensor {printable(text(tensor.name), 60)!r} has the shape {list(tensor.dims)[:8]}"
         )
-    dtype = _dtype(tensor.data_type)
+    dtype = dtype_of(tensor.data_type)
     count: int = math.prod(tensor.dims)
     if dtype == "STRING":
         return sum(len(value) for value in tensor.string_data)
@@ -182,25 +178,6 @@ def _width(number: int) -> int:
         return int(tensor_dtype_to_np_dtype(number).itemsize)
     except (KeyError, TypeError, ValueError):
         return 1  # a type this onnx does not know: the rule `dtypes` or `io-types` says so
-
-
-def _spec(value: Any) -> TensorSpec:
-    name = text(value.name)
-    kind = value.type.WhichOneof("value")
-    if kind != "tensor_type":
-        words = {"sequence_type": "SEQUENCE", "map_type": "MAP", "optional_type": "OPTIONAL", None: "UNDEFINED"}
-        return TensorSpec(name, DType(words.get(kind, str(kind).upper())), None)
-    tensor = value.type.tensor_type
-    shape = None
-    if tensor.HasField("shape"):
-        shape = tuple(_dim(dim, f"{name}_{axis}") for axis, dim in enumerate(tensor.shape.dim))
-    return TensorSpec(name, _dtype(tensor.elem_type), shape)
-
-
-def _dim(dim: Any, unnamed: str) -> int | str:
-    if dim.HasField("dim_value") and dim.dim_value > 0:
-        return int(dim.dim_value)
-    return text(dim.dim_param) or unnamed
 
 
 def _external(tensors: list[Any], file: Path) -> tuple[ExternalFile, ...]:

@@ -9,14 +9,27 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from promote.adapters.onnx_parts import (
+    Memory,
+    Node,
+    domain_of,
+    element_of,
+    graphs_in,
+    node_of,
+    text,
+    type_proto,
+    value_of,
+)
 from promote.core.facts import NodeUse
 from promote.core.kernels import UNKNOWN
-from promote.core.names import printable
 from promote.errors import IntegrityError
 
 _DEEPEST = 40
 _LONGEST = 40
 _SMALL = 200  # bytes of an attribute that may decide what a function expands to
+_MOST_NODES = 1_000_000  # with the calls of functions unfolded; models of language have some ten thousand
+_MOST_USES = 100_000
+_LONGEST_TYPE = 200  # sequences of sequences of sequences...
 _BY_ATTRIBUTE = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "RandomNormalLike": "dtype",
                  "RandomUniformLike": "dtype", "EyeLike": "dtype", "Multinomial": "dtype", "Bernoulli": "dtype",
                  "QuantizeLinear": "output_dtype", "DequantizeLinear": "output_dtype", "BlackmanWindow": "output_datatype",
@@ -28,13 +41,27 @@ _DEFAULT = {"RandomNormal": 1, "RandomUniform": 1, "Multinomial": 6, "BlackmanWi
 Types = dict[str, str | None]
 
 
+class _Inner(Types):
+    """Types by name inside a subgraph, which sees those of the graph around it: looked up there and not copied."""
+
+    __slots__ = ("_outer",)
+
+    def __init__(self, outer: Types) -> None:
+        super().__init__()
+        self._outer = outer
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The type, by the innermost graph that has the name."""
+        return self[name] if name in self else self._outer.get(name, default)
+
+
 def node_uses(model: Any) -> frozenset[NodeUse] | None:
     """Every operator use of ``model``, subgraphs included and the model's own functions unfolded where they are called.
 
     ``None`` where it nests deeper than 40 graphs or calls: then its operators are not known.
 
     Raises:
-        IntegrityError: a name that is no UTF-8.
+        IntegrityError: a name that is no UTF-8, or more nodes than any real model has, calls unfolded.
     """
     opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
     own = {(domain_of(f.domain), f.name): f for f in model.functions}
@@ -49,40 +76,53 @@ class _Walk:
         self.uses: set[NodeUse] = set()
         self.called: dict[Any, list[str | None]] = {}
         self.too_deep = False
+        self.steps = 0
 
     def graph(self, graph: Any, opsets: Mapping[str, int], outer: Types, depth: int) -> list[str | None]:
         """Notes the uses of a graph; returns the types of its outputs."""
-        types = dict(outer)
-        for value in (*graph.value_info, *graph.output):
-            types[value.name] = type_text(value.type)
-        for value in graph.input:
-            types[value.name] = type_text(value.type) or types.get(value.name)
+        types: Types = _Inner(outer) if depth else {}
+        outputs = [value_of(value) for value in graph.output]
+        for value in (*map(value_of, graph.value_info), *outputs):
+            types[value.name] = value.type
+        for value in map(value_of, graph.input):
+            types[value.name] = value.type or types.get(value.name)
         for tensor in graph.initializer:
-            types[tensor.name] = f"tensor({_element(tensor.data_type)})"
+            types[tensor.name] = f"tensor({element_of(tensor.data_type)})"
         for sparse in graph.sparse_initializer:
-            types[sparse.values.name] = f"tensor({_element(sparse.values.data_type)})"
+            types[sparse.values.name] = f"tensor({element_of(sparse.values.data_type)})"
         self.nodes(graph.node, opsets, types, depth)
-        return [types.get(value.name) for value in graph.output]
+        return [types.get(value.name) for value in outputs]
 
     def nodes(self, nodes: Iterable[Any], opsets: Mapping[str, int], types: Types, depth: int) -> None:
         self.too_deep = self.too_deep or depth > _DEEPEST
         if self.too_deep:
             return
-        for node in nodes:
-            domain = domain_of(node.domain)
-            inside = [self.graph(g, opsets, types, depth + 1) for g in graphs_in(node.attribute)]
-            given = tuple("" if not name else types.get(name) for name in node.input)
-            function = self.own.get((domain, node.op_type))
+        for message in nodes:
+            self.step()
+            node = node_of(message)
+            inside = (
+                [self.graph(g, opsets, types, depth + 1) for g in graphs_in(message.attribute)] if node.nests else []
+            )
+            given = tuple([types.get(name) if name else "" for name in node.inputs])
+            function = self.own.get((node.domain, node.name)) if self.own else None
             if function is not None:
                 said = self.call(function, given, depth)
             else:
-                said = _outputs(node, domain, opsets.get(domain, 0), given, inside)
-            for name, told in zip(node.output, said, strict=False):
+                known = _Known(node, message, opsets.get(node.domain, 0), given)
+                said = known.outputs(inside)
+            for name, told in zip(node.outputs, said, strict=False):
                 if name:
                     types[name] = told or types.get(name)
             if function is None:
-                outputs = tuple("" if not name else types.get(name) for name in node.output)
-                self.uses.add(_use(node, domain, opsets.get(domain, 0), given, outputs))
+                self.uses.add(known.use(tuple([types.get(name) if name else "" for name in node.outputs])))
+        if len(self.uses) > _MOST_USES:
+            raise IntegrityError(f"the ONNX model uses operators in more than {_MOST_USES:,} ways")
+
+    def step(self) -> None:
+        """Counts a node: functions that call each other can make a small file unfold to any number."""
+        self.steps += 1
+        if self.steps > _MOST_NODES:
+            raise IntegrityError(f"the ONNX model unfolds to more than {_MOST_NODES:,} nodes")
 
     def call(self, function: Any, given: tuple[str | None, ...], depth: int) -> list[str | None]:
         """A model's own function, unfolded with the types of this call; once for the same types."""
@@ -97,6 +137,41 @@ class _Walk:
         return self.called[key]
 
 
+class _Known:
+    """A node's answers, remembered for the next one like it: all that they depend on is in the key."""
+
+    __slots__ = ("_at", "_key", "_message")
+
+    def __init__(self, node: Node, message: Any, version: int, given: tuple[str | None, ...]) -> None:
+        self._message, self._at = message, (node.domain, version, given)
+        told = None if node.nests else node.told
+        self._key = None if told is None else (node.name, *self._at, told, len(node.outputs))
+
+    def outputs(self, inside: list[list[str | None]]) -> list[str | None]:
+        """See ``_outputs``."""
+        said = _SAID.get(self._key)
+        if said is None:
+            said = [_short(told) for told in _outputs(self._message, *self._at, inside)]
+            return said if self._key is None else _SAID.keep(self._key, said)
+        return said
+
+    def use(self, outputs: tuple[str | None, ...]) -> NodeUse:
+        """See ``_use``."""
+        if self._key is None:
+            return _use(self._message, *self._at, outputs)
+        key = (self._key, outputs)
+        return _USES.get(key) or _USES.keep(key, _use(self._message, *self._at, outputs))
+
+
+_SAID = Memory[list[str | None]]()
+_USES = Memory[NodeUse]()
+
+
+def _short(told: str | None) -> str | None:
+    """A type, where it nests no deeper than any real one: a chain of sequences would make texts of any length."""
+    return told if told is None or len(told) <= _LONGEST_TYPE else None
+
+
 def _use(
     node: Any, domain: str, version: int, inputs: tuple[str | None, ...], outputs: tuple[str | None, ...]
 ) -> NodeUse:
@@ -105,7 +180,8 @@ def _use(
     while outputs and outputs[-1] == "":
         outputs = outputs[:-1]
     attributes = tuple(sorted({text(a.name): _value(a) for a in node.attribute}.items()))
-    body = _body(domain, node.op_type, version, inputs, outputs, _attribute_bytes(node)) if version else ()
+    expands = version and _expands(domain, text(node.op_type), version)
+    body = _body(domain, node.op_type, version, inputs, outputs, _attribute_bytes(node)) if expands else ()
     return NodeUse(domain, text(node.op_type), version, inputs, outputs, attributes, body)
 
 
@@ -152,6 +228,12 @@ def _body(
     opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import} or {domain: version}
     walk.nodes(function.node, opsets, types, 1)
     return tuple(sorted(walk.uses, key=repr))
+
+
+@lru_cache(maxsize=4096)
+def _expands(domain: str, name: str, version: int) -> bool:
+    schema = signature(domain, name, version)
+    return schema is not None and bool(_defined(schema, version))
 
 
 def _defined(schema: Any, version: int) -> int:
@@ -243,13 +325,13 @@ def _by_attribute(node: Any, inputs: tuple[str | None, ...]) -> str | None:
     if node.op_type == "Constant":
         return _constant(attributes)
     if node.op_type == "ConstantOfShape":
-        return f"tensor({_element(attributes['value'].t.data_type)})" if "value" in attributes else "tensor(float)"
+        return f"tensor({element_of(attributes['value'].t.data_type)})" if "value" in attributes else "tensor(float)"
     if node.op_type not in _BY_ATTRIBUTE:
         return None
     told = attributes.get(_BY_ATTRIBUTE[node.op_type])
     number = (told.i if told is not None else 0) or _DEFAULT.get(node.op_type, 0)
     if number:
-        tensor = f"tensor({_element(number)})"
+        tensor = f"tensor({element_of(number)})"
         return f"seq({tensor})" if node.op_type == "SequenceEmpty" else tensor
     if node.op_type == "QuantizeLinear":
         return inputs[2] if len(inputs) > 2 and inputs[2] else "tensor(uint8)"
@@ -261,9 +343,9 @@ def _by_attribute(node: Any, inputs: tuple[str | None, ...]) -> str | None:
 def _constant(attributes: Mapping[str, Any]) -> str | None:
     for name, told in attributes.items():
         if name == "value":
-            return f"tensor({_element(told.t.data_type)})"
+            return f"tensor({element_of(told.t.data_type)})"
         if name == "sparse_value":
-            return f"tensor({_element(told.sparse_tensor.values.data_type)})"
+            return f"tensor({element_of(told.sparse_tensor.values.data_type)})"
         for kind, element in (("float", "float"), ("int", "int64"), ("string", "string")):
             if name in (f"value_{kind}", f"value_{kind}s"):
                 return f"tensor({element})"
@@ -278,76 +360,3 @@ def _of_subgraph(name: str, inside: list[list[str | None]], count: int) -> list[
     if name == "SequenceMap":
         told = [f"seq({t})" if t else None for t in told]
     return (told + [None] * count)[:count]
-
-
-def graphs_in(attributes: Iterable[Any]) -> list[Any]:
-    """The subgraphs that these attributes hold."""
-    found = []
-    for attribute in attributes:
-        found += [attribute.g] if attribute.HasField("g") else []
-        found += attribute.graphs
-    return found
-
-
-def type_text(proto: Any) -> str | None:
-    """A ``TypeProto`` in ONNX's words, ``tensor(float)``; ``None`` where it says nothing."""
-    kind = proto.WhichOneof("value")
-    if kind == "tensor_type":
-        return f"tensor({_element(proto.tensor_type.elem_type)})" if proto.tensor_type.elem_type else None
-    if kind in ("sequence_type", "optional_type"):
-        inner = type_text(getattr(proto, kind).elem_type)
-        return f"{'seq' if kind == 'sequence_type' else 'optional'}({inner})" if inner else None
-    if kind == "map_type":
-        inner = type_text(proto.map_type.value_type)
-        return f"map({_element(proto.map_type.key_type)},{inner})" if inner else None
-    if kind == "sparse_tensor_type":
-        return f"sparse_tensor({_element(proto.sparse_tensor_type.elem_type)})"
-    return None
-
-
-def type_proto(text: str | None) -> Any:
-    """The reverse, for tensors, sequences and optionals of them."""
-    import onnx
-
-    proto = onnx.TypeProto()
-    if not text:
-        return proto
-    for head, field in (("seq(", "sequence_type"), ("optional(", "optional_type")):
-        if text.startswith(head):
-            getattr(proto, field).elem_type.CopyFrom(type_proto(text[len(head) : -1]))
-            return proto
-    if text.startswith("tensor("):
-        proto.tensor_type.elem_type = _numbers().get(text[7:-1], 0)
-    return proto
-
-
-def _element(number: int) -> str:
-    return _names().get(number, f"type{number}")
-
-
-@lru_cache(maxsize=1)
-def _names() -> Mapping[int, str]:
-    from onnx import TensorProto
-
-    return {n: name.lower() for name, n in TensorProto.DataType.items()}
-
-
-@lru_cache(maxsize=1)
-def _numbers() -> Mapping[str, int]:
-    return {name: number for number, name in _names().items()}
-
-
-def text(value: Any) -> str:
-    """A string of the file; protobuf hands out ``bytes`` where it is no UTF-8.
-
-    Raises:
-        IntegrityError: those bytes.
-    """
-    if isinstance(value, str):
-        return value
-    raise IntegrityError(f"the ONNX model holds a name that is no UTF-8: {printable(repr(value), 60)}")
-
-
-def domain_of(domain: Any) -> str:
-    """The operator domain in one spelling: the default one has no name."""
-    return "" if domain == "ai.onnx" else text(domain)
