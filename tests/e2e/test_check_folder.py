@@ -45,6 +45,18 @@ def test_jsonl_is_one_object_a_line(project):
     assert json.loads(one)["verdict"] == "compatible"
 
 
+def test_plans_are_checked_too_and_json_is_one_object(project):
+    (project.folder / "models/yolo.engine").write_bytes(b"ftrt" + bytes(20) + bytes([10, 16, 1, 11]) + bytes(100))
+    found = project("check", "models", "--runtime", "onnxruntime=1.24.4", "--json", code=10).json
+    assert (found["command"], found["target"], found["exit"]["code"]) == ("check", "onnxruntime 1.24.4", 10)
+    assert len(found["models"]) == 5
+    (plan,) = [row for row in found["models"] if row["path"] == "models/yolo.engine"]
+    assert (plan["verdict"], plan["findings"][0]["rule"]) == ("incompatible", "format")
+
+
 def test_a_folder_without_models_is_not_found(project):
     (project.folder / "empty").mkdir()
-    assert "holds no .onnx file" in project("check", "empty", "--runtime", "onnxruntime=1.24.4", code=3).err
+    assert (
+        "holds no .onnx, .plan or .engine file and no model of Triton"
+        in project("check", "empty", "--runtime", "onnxruntime=1.24.4", code=3).err
+    )

@@ -59,7 +59,7 @@ def find(path: str, suffixes: tuple[str, ...]) -> Tree:
             files += [entry.path for entry in entries if entry.name.endswith(suffixes) and entry.is_file()]
         except OSError as error:
             raise InputError(f"cannot read {printable(folder)}: {error.strerror}") from error
-    return Tree(tuple(sorted(models)), tuple(sorted(files)))
+    return Tree(*(tuple(sorted(found.removeprefix("./") for found in kind)) for kind in (models, files)))
 
 
 def read_model(path: str) -> ModelFolder:

@@ -8,7 +8,7 @@ import click
 
 from promote.cli import options
 from promote.cli.progress import Silent
-from promote.cli.render import print_json, print_table, say
+from promote.cli.render import print_json, print_rule, print_table, say, say_if_stale
 from promote.core.names import printable
 from promote.errors import NotFound
 
@@ -59,24 +59,17 @@ def _shown(value: Any) -> str:
 def explain(rule_id: str | None, as_markdown: bool, as_json: bool) -> None:
     """Say what the rule RULE_ID asks, why, by whose word, and what to do; without it, list all rules."""
     from promote.core.rules.engine import RULES
-    from promote.core.rules.pages import markdown
+    from promote.core.rules.pages import markdown, named, page
 
-    chosen = [rule for rule in RULES if rule_id in (None, rule.id)]
-    if not chosen:
-        raise NotFound(
-            f"no rule {printable(str(rule_id), 60)!r}", hint=f"rules: {', '.join(rule.id for rule in RULES)}"
-        )
-    told = [{key: getattr(rule, key) for key in ("id", "title", "why", "source", "remedy")} for rule in chosen]
+    chosen = RULES if rule_id is None else (named(rule_id),)
     if as_json:
-        print_json("matrix explain", 0, rules=told)
+        print_json("matrix explain", 0, rules=[page(rule) for rule in chosen])
     elif as_markdown:
         click.echo(markdown(chosen), nl=False)
     elif rule_id is None:
-        print_table(["rule", "holds when it passes"], [[rule["id"], rule["title"]] for rule in told])
+        print_table(["rule", "holds when it passes"], [[rule.id, rule.title] for rule in chosen])
     else:
-        one = told[0]
-        click.echo(f"{one['id']}: {one['title']}\n\n{one['why']}\n\nsource  {one['source']}")
-        click.echo(f"do      {one['remedy'] or 'what the finding says: a fact is missing'}")
+        print_rule(chosen[0])
 
 
 @command.command("diff")
@@ -124,21 +117,13 @@ def validate(config: str | None, file: str | None, as_json: bool) -> None:
 
     Exit code 2 with the path of the first wrong field.
     """
-    import datetime
-
-    from promote.core.matrix import STALE_DAYS, stale
     from promote.core.matrix_diff import tables
     from promote.wiring import open_wiring, read_matrix
 
-    path = Path(file) if file else open_wiring(config, Silent()).matrix_path
-    matrix = read_matrix(path)
+    matrix = read_matrix(Path(file)) if file else open_wiring(config, Silent()).matrix
     rows = sum(len(table) for table in tables(matrix).values())
-    old = stale(matrix, datetime.datetime.now(datetime.UTC).date())
+    old = say_if_stale(matrix)
     if as_json:
         print_json("matrix validate", 0, file=matrix.file, rows=rows, collected=matrix.tables.collected, stale=old)
         return
     click.echo(f"{matrix.file}: valid, {rows} rows, collected {matrix.tables.collected}")
-    if old:
-        say(
-            f"stale: collected {matrix.tables.collected}, more than {STALE_DAYS} days ago: newer releases are not in it"
-        )

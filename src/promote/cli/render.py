@@ -4,6 +4,7 @@ JSON is one object on one line, ``{"schema": "promote.cli/1", "command": ..., "e
 added to it. Everything from outside is escaped before it reaches a terminal.
 """
 
+import datetime
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,9 @@ from promote.core.names import printable
 from promote.errors import EXIT_CODES
 
 if TYPE_CHECKING:
+    from promote.core.matrix import Matrix
     from promote.core.parity import ParityFailed
+    from promote.core.rules.case import Rule
     from promote.core.verdict import Finding
 
 SCHEMA = "promote.cli/1"
@@ -36,6 +39,11 @@ def print_json(command: str, code: int, **data: Any) -> None:
     """The command's one JSON object, on stdout."""
     head = {"schema": SCHEMA, "command": command, "exit": {"code": code, "reason": EXIT_CODES[code]}}
     click.echo(json.dumps(head | data, sort_keys=False, ensure_ascii=False))
+
+
+def print_json_line(data: Mapping[str, Any]) -> None:
+    """One of many JSON objects, on a line of its own."""
+    click.echo(json.dumps(data, ensure_ascii=False))
 
 
 def print_error(message: str, hint: str, code: int, as_json: bool) -> None:
@@ -80,6 +88,34 @@ def print_verdict(word: str, target: str, findings: "Sequence[Finding]", *, err:
     told = ", ".join(f"{n} {o}" for o, n in counts.items() if n)
     click.echo(f"{click.style(word, fg=colour, bold=True)} with {printable(target)}: {told}", err=err)
     print_findings(findings, err=err)
+
+
+def print_rule(rule: "Rule") -> None:
+    """A rule's page: what it asks, why, by whose word, and what to do."""
+    click.echo(f"{rule.id}: {rule.title}\n\n{rule.why}\n\nsource  {rule.source}")
+    click.echo(f"do      {rule.remedy or 'what the finding says: a fact is missing'}")
+
+
+def print_explained(word: str, target: str, findings: "Sequence[Finding]", rule: "Rule") -> None:
+    """One rule's findings of a verdict, then its page; without a verdict the page alone."""
+    if word:
+        click.echo(f"{word} with {printable(target)}; of {rule.id}:")
+        print_findings(findings, err=False)
+        click.echo("" if findings else "  it does not apply to this model and target\n")
+    print_rule(rule)
+
+
+def say_if_stale(matrix: "Matrix") -> bool:
+    """Whether the matrix is stale, which is a note on stderr and no finding: it makes no answer wrong, others are missing."""
+    from promote.core.matrix import STALE_DAYS, stale
+
+    collected, today = matrix.tables.collected, datetime.datetime.now(datetime.UTC).date()
+    old = stale(matrix, today)
+    if old:
+        say(
+            f"stale: {matrix.file} was collected {collected}, more than {STALE_DAYS} days ago: newer releases are not in it"
+        )
+    return old
 
 
 def print_parity_failed(failed: "ParityFailed") -> None:

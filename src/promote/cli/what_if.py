@@ -6,7 +6,7 @@ import click
 
 from promote.cli import options
 from promote.cli.progress import Silent
-from promote.cli.render import say
+from promote.cli.render import say, say_if_stale
 from promote.core.names import printable
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def command(
     from promote.wiring import open_wiring
 
     wiring = open_wiring(config, Silent(), registry=registry)
+    say_if_stale(wiring.matrix)
     changes = {key: value for key, value in supposed.items() if value is not None}
     hosts = [change(wiring.target(name), changes, wiring.matrix) for name in dict.fromkeys(names)]
     what_if = WhatIf(hosts, wiring.matrix)

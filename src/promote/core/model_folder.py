@@ -5,6 +5,8 @@ Source: triton core ``src/model_config_utils.cc`` AutoCompleteBackendFields, ``s
 """
 
 import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promote.core.facts import ModelFolder
@@ -89,3 +91,40 @@ def model_path(folder: ModelFolder, config: "ModelConfig | None", version: int) 
     if path in folder.files:
         return path
     return inside if inside in folder.files and backend_of(folder, config) == "onnxruntime" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another model of the same repository, judged before the one that asks.
+
+    Args:
+        config: its configuration; ``None`` where it has none.
+        word: its verdict; of several versions the worst.
+    """
+
+    config: "ModelConfig | None"
+    word: str
+
+    @staticmethod
+    def worse(former: "Neighbour | None", config: "ModelConfig | None", word: str) -> "Neighbour":
+        """The neighbour with the worse of two verdicts."""
+        words = ("incompatible", "undecided", "degraded", "compatible")
+        return Neighbour(config, word if former is None else min(former.word, word, key=words.index))
+
+
+def steps(config: "ModelConfig | None") -> tuple[str, ...]:
+    """The models that an ensemble is made of, in its order; none for any other model."""
+    return tuple(step.model_name for step in config.ensemble_scheduling.step) if config is not None else ()
+
+
+def in_order(configs: "Mapping[str, ModelConfig | None]") -> tuple[str, ...]:
+    """The names sorted, but that an ensemble comes after the models it is made of; those in a circle come last."""
+    placed: dict[str, None] = {}
+    waiting = sorted(configs)
+    while waiting:
+        ready = [
+            name for name in waiting if all(step in placed or step not in configs for step in steps(configs[name]))
+        ]
+        placed |= dict.fromkeys(ready or waiting)
+        waiting = [name for name in waiting if name not in placed]
+    return tuple(placed)

@@ -1,15 +1,27 @@
-"""Chooses what ``promote check`` judges: a bundle of the registry, a run, a file."""
+"""Chooses what ``promote check`` judges: a bundle of the registry, a run, a model of a Triton repository, a file."""
 
 import dataclasses
+import posixpath
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promote.core.facts import ModelFacts
+from promote.core.facts import Fact, ModelFacts, ModelFolder, Target
+from promote.core.matrix import Matrix
+from promote.core.model_config import parse_config
+from promote.core.model_folder import Neighbour, backend_of, in_order, model_path, served
+from promote.core.rules.engine import check
 from promote.core.stages import RunRef
+from promote.core.verdict import Verdict, judge
+from promote.errors import PromoteError
 from promote.wiring.parts import Parts
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    from promote.adapters.repository_file import Tree
+
+_FORMATS = {"onnxruntime": "onnx", "tensorrt": "tensorrt"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,10 +31,12 @@ class Subject:
     Args:
         label: as the user named it, or more exactly.
         facts: read or declared.
-        config: of a bundle.
-        name: model name of a bundle.
-        version: of a bundle.
+        config: of a bundle, or of a model in a repository.
+        name: model name of these.
+        version: of these.
         before_export: what the export will tell is not known yet.
+        folder: of a model in a repository.
+        neighbours: the repository's models that are judged already, by name; settled as more are.
     """
 
     label: str
@@ -31,6 +45,27 @@ class Subject:
     name: str = ""
     version: int = 0
     before_export: bool = False
+    folder: ModelFolder | None = None
+    neighbours: dict[str, Neighbour] | None = None
+
+    def judge(self, target: Target, matrix: Matrix) -> Verdict[str]:
+        """The verdict of all rules on it."""
+        findings = check(
+            self.facts,
+            target,
+            matrix,
+            config=self.config,
+            name=self.name,
+            version=self.version,
+            folder=self.folder,
+            neighbours=self.neighbours,
+        )
+        return judge(self.label, target.name, findings, before_export=self.before_export)
+
+    def settle(self, word: str) -> None:
+        """Tells the neighbours that come after it what it was judged; of several versions the worst counts."""
+        if self.neighbours is not None and self.name:
+            self.neighbours[self.name] = Neighbour.worse(self.neighbours.get(self.name), self.config, word)
 
 
 class Subjects(Parts):
@@ -54,3 +89,60 @@ class Subjects(Parts):
             if candidate.model.flavour != "onnx":
                 return Subject(f"run {run_id}", candidate.facts, before_export=True)
             return Subject(f"run {run_id}", self.read_facts(str(Path(candidate.model.root) / candidate.model.entry)))
+
+    def tree(self, path: str) -> "Tree":
+        """The models of Triton repositories at or below a folder, and the model files outside of these."""
+        from promote.adapters.model_file import SUFFIXES
+        from promote.adapters.repository_file import find
+
+        return find(path, SUFFIXES)
+
+    def model_subjects(self, paths: Sequence[str]) -> tuple[list[Subject], list[tuple[str, PromoteError]]]:
+        """Each served version of these models' directories, and which could not be read.
+
+        Models of one folder are neighbours; an ensemble comes after the models that it is made of.
+        """
+        subjects: list[Subject] = []
+        faults: list[tuple[str, PromoteError]] = []
+        for repository in sorted({posixpath.dirname(path) for path in paths}):
+            read: dict[str, tuple[str, ModelFolder, ModelConfig | None]] = {}
+            for path in (path for path in paths if posixpath.dirname(path) == repository):
+                try:
+                    folder, config = self._model(path)
+                    read[folder.name] = (path, folder, config)
+                except PromoteError as error:
+                    faults.append((path, error))
+            neighbours: dict[str, Neighbour] = {}
+            for name in in_order({name: config for name, (_, _, config) in read.items()}):
+                try:
+                    subjects += self._versions(*read[name], neighbours)
+                except PromoteError as error:
+                    faults.append((read[name][0], error))
+        return subjects, faults
+
+    def _model(self, path: str) -> "tuple[ModelFolder, ModelConfig | None]":
+        from promote.adapters.repository_file import read_model
+
+        folder = read_model(path)
+        return folder, None if folder.config is None else parse_config(folder.config, f"{folder.name}/config.pbtxt")
+
+    def _versions(
+        self, path: str, folder: ModelFolder, config: "ModelConfig | None", neighbours: dict[str, Neighbour]
+    ) -> list[Subject]:
+        """A subject a served version; one for a model that serves none, so that the rules say so."""
+        made = []
+        for version in served(folder, config) or (0,):
+            file = model_path(folder, config, version)
+            label, facts = f"{path}/{file}" if file else path, self._facts(f"{path}/{file}", folder, config, file)
+            made.append(Subject(label, facts, config, folder.name, version, folder=folder, neighbours=neighbours))
+        return made
+
+    def _facts(self, path: str, folder: ModelFolder, config: "ModelConfig | None", file: str) -> ModelFacts:
+        backend = backend_of(folder, config)
+        if file and backend in _FORMATS:
+            return self.read_facts(path)
+        source = f"the backend of {folder.name}"
+        format = Fact(_FORMATS.get(backend, backend), source) if backend else None
+        if backend == "ensemble":  # its models are judged by themselves
+            return ModelFacts(format=format, weights_bytes=Fact(0, source), dtypes=Fact(frozenset(), source))
+        return ModelFacts(format=format)

@@ -6,13 +6,14 @@ so more facts never turn one decision into another. Not here: the rules.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from promote.core.facts import Fact, ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.matrix_rows import Row
+from promote.core.model_folder import Neighbour
 from promote.core.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Case:
         version: its version directory; 0 where there is none yet.
         name: its directory; empty where there is none yet.
         folder: what lies in that directory; ``None``: rules about it do not apply.
+        neighbours: the other models of its repository that are judged already; ``None``: they are not known.
     """
 
     model: ModelFacts
@@ -42,6 +44,7 @@ class Case:
     version: int = 0
     name: str = ""
     folder: ModelFolder | None = None
+    neighbours: Mapping[str, Neighbour] | None = None
 
     @property
     def format(self) -> str:

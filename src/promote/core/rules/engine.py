@@ -1,9 +1,11 @@
 """All rules, and the function that runs them: every one, whatever the others say."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
+from promote.core.model_folder import Neighbour
 from promote.core.rules import (
     builds,
     config_scheduling,
@@ -70,6 +72,7 @@ def check(
     name: str = "",
     version: int = 0,
     folder: ModelFolder | None = None,
+    neighbours: Mapping[str, Neighbour] | None = None,
 ) -> tuple[Finding, ...]:
     """What every rule says of this model on this target, in the rules' order.
 
@@ -81,6 +84,7 @@ def check(
         name: the model's directory, or empty.
         version: its version directory, or 0.
         folder: what lies in the model's directory, or ``None``.
+        neighbours: the other models of its repository that are judged already, or ``None``.
     """
-    case = Case(model, matrix.complete(target), matrix, config=config, version=version, name=name, folder=folder)
+    case = Case(model, matrix.complete(target), matrix, config, version, name, folder, neighbours)
     return tuple(finding for rule in RULES for finding in rule(case))

@@ -36,10 +36,22 @@ def _both(*conditions: Callable[[Case], bool]) -> Callable[[Case], bool]:
     remedy="promote an ONNX model",
 )
 def format_served(case: Case) -> Answer:
-    """Each kind of model has its backend: ONNX runs everywhere, a TensorRT plan only in Triton on a GPU."""
+    """Each kind of model has its backend: ONNX runs everywhere, a TensorRT plan only in Triton on a GPU.
+
+    An ensemble is as good as its models. What a Python model does when it is loaded is not known without running it.
+    """
     fact = case.model.format
     if fact is None:
         return no_model_fact("format")
+    if fact.value in ("ensemble", "python") and case.target.bare:
+        return finding(Outcome.BROKEN, f"format {fact.value}", fact, needs="an ONNX model: this is Triton's alone")
+    if fact.value == "ensemble":
+        return finding(Outcome.OK, "an ensemble, by its models", fact)
+    if fact.value == "python":
+        needs = "what model.py does when it is loaded, which promote does not run"
+        return finding(
+            Outcome.UNKNOWN, "a Python model", fact, needs=needs, remedy="load it once in the target's container"
+        )
     if fact.value not in _FORMATS:
         return finding(Outcome.UNKNOWN, f"format {printable(fact.value, 40)}", fact, needs="onnx or tensorrt")
     if fact.value == "tensorrt":

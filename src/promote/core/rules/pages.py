@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
+from promote.core.names import printable
 from promote.core.rules.case import Rule
+from promote.core.rules.engine import RULES
+from promote.errors import NotFound
 
 _HEAD = """\
 # Rules
@@ -13,6 +16,23 @@ Generated: `promote matrix explain --markdown > docs/reference/rules.md`. How fa
 | rule | holds when it passes |
 |---|---|
 """
+
+
+def named(id: str) -> Rule:
+    """The rule of that id.
+
+    Raises:
+        NotFound: there is none; the hint lists them.
+    """
+    for rule in RULES:
+        if rule.id == id:
+            return rule
+    raise NotFound(f"no rule {printable(id, 60)!r}", hint=f"rules: {', '.join(rule.id for rule in RULES)}")
+
+
+def page(rule: Rule) -> dict[str, str]:
+    """What there is to say of a rule, as JSON values."""
+    return {"id": rule.id, "title": rule.title, "why": rule.why, "source": rule.source, "remedy": rule.remedy}
 
 
 def markdown(rules: Iterable[Rule]) -> str:
