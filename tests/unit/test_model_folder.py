@@ -51,7 +51,8 @@ def test_the_version_policy_chooses(policy, chosen):
 
 
 def test_an_onnx_model_may_be_a_directory_that_holds_one():
-    assert model_path(folder("1/model.onnx/model.onnx"), None, 1) == ""  # nothing says that it is ONNX
+    assert model_path(folder("1/model.onnx/model.onnx"), None, 1) == "1/model.onnx/model.onnx"
+    assert model_path(folder("1/model.plan/model.onnx"), None, 1) == ""
     named = config('backend: "onnxruntime"')
     assert model_path(folder("1/model.onnx/model.onnx"), named, 1) == "1/model.onnx/model.onnx"
     assert model_path(folder("1/model.onnx"), named, 2) == ""
