@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
 from promote.adapters.oci.image import read_image
 from promote.adapters.probe import nvidia_smi
 from promote.adapters.probe.triton import get
+from promote.cli.main import run
 from promote.errors import InputError, IntegrityError, NotFound, Unavailable
 from tests.parts.registry import serving
 
@@ -169,6 +171,23 @@ def test_an_image_is_read_by_its_digest_too_and_without_its_layers(registry, ima
     registry.blob(sha(b"a layer nobody needs")).unlink()  # reading one would fail now
     by_digest = read_image(f"{image.rpartition(':')[0]}@{found.digest}", "x86_64", {})
     assert by_digest.environment == found.environment
+
+
+@pytest.mark.registry
+def test_refresh_proposes_the_row_that_the_image_tells_and_says_what_differs(image, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["matrix", "refresh", "--image", image]) == 0
+    said = capsys.readouterr()
+    (row,) = yaml.safe_load(said.out)["triton_releases"]
+    assert (row["release"], row["server"], row["onnxruntime"]) == ("24.10", "2.51.0", "1.19.2")
+    assert row["tensorrt"]["version"] == "10.5.0.18"
+    assert row["tensorrt"]["source"].startswith(f"image config of {image}@sha256:")
+    assert "differs: triton_releases.tensorrt: ? -> 10.5.0.18\n" in said.err
+    assert "not told by the image, so as it was or null: onnxruntime, min_compute_capability, python" in said.err
+    assert run(["matrix", "refresh", "--image", image, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["differs"]["triton_releases.tensorrt"] == {"before": None, "after": "10.5.0.18"}
+    assert told["rows"]["triton_releases"] == [row]
 
 
 @pytest.mark.registry

@@ -15,7 +15,7 @@ from promote.errors import NotFound
 
 @click.group()
 def command() -> None:
-    """Show, explain, compare and validate what the verdicts rest on."""
+    """Show, explain, compare, validate and refresh what the verdicts rest on."""
 
 
 @command.command("show")
@@ -127,3 +127,36 @@ def validate(config: str | None, file: str | None, as_json: bool) -> None:
         print_json("matrix validate", 0, file=matrix.file, rows=rows, collected=matrix.tables.collected, stale=old)
         return
     click.echo(f"{matrix.file}: valid, {rows} rows, collected {matrix.tables.collected}")
+
+
+@command.command("refresh")
+@click.option("--image", "reference", metavar="REF", required=True, help="HOST/NAME:TAG or HOST/NAME@sha256:...")
+@click.option("--arch", type=click.Choice(["x86_64", "aarch64"]), default="x86_64", help="Of an image for several.")
+@options.as_json
+@click.pass_obj
+def refresh(config: str | None, reference: str, arch: str, as_json: bool) -> None:
+    """Propose the rows that a Triton container image tells of itself, as YAML, and say what differs from those there.
+
+    The image's configuration is read from its registry, no layer. The matrix is not changed: read the rows, then put them in.
+    """
+    from promote.core.matrix_refresh import propose
+    from promote.wiring import open_wiring, today
+
+    wiring = open_wiring(config, Silent())
+    found, matrix = wiring.image(reference, arch), wiring.matrix
+    name = f"{found.name.partition('@')[0]}@{found.digest}"
+    proposal = propose(found.environment, name, today().isoformat(), matrix)
+    if as_json:
+        rows = {table: [row] for table, row in proposal.rows.items()}
+        differs, untold = _pairs(proposal.differs), list(proposal.untold)
+        print_json("matrix refresh", 0, image=name, rows=rows, new=list(proposal.new), differs=differs, untold=untold)
+        return
+    click.echo(proposal.yaml(), nl=False)
+    for table in proposal.new:
+        say(f"new: {matrix.file} has no such row of {table}")
+    for field, (before, after) in proposal.differs.items():
+        say(f"differs: {field}: {_cut(before)} -> {_cut(after)}")
+    if not (proposal.new or proposal.differs):
+        say(f"{matrix.file} says the same")
+    if proposal.untold:
+        say(f"not told by the image, so as it was or null: {', '.join(proposal.untold)}")

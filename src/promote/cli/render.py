@@ -4,7 +4,6 @@ JSON is one object on one line, ``{"schema": "promote.cli/1", "command": ..., "e
 added to it. Everything from outside is escaped before it reaches a terminal.
 """
 
-import datetime
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,9 +107,9 @@ def print_explained(word: str, target: str, findings: "Sequence[Finding]", rule:
 def say_if_stale(matrix: "Matrix") -> bool:
     """Whether the matrix is stale, which is a note on stderr and no finding: it makes no answer wrong, others are missing."""
     from promote.core.matrix import STALE_DAYS, stale
+    from promote.wiring import today
 
-    collected, today = matrix.tables.collected, datetime.datetime.now(datetime.UTC).date()
-    old = stale(matrix, today)
+    collected, old = matrix.tables.collected, stale(matrix, today())
     if old:
         say(
             f"stale: {matrix.file} was collected {collected}, more than {STALE_DAYS} days ago: newer releases are not in it"

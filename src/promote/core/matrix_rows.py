@@ -55,7 +55,7 @@ class TritonRelease(Row):
     server: Version | None
     onnxruntime: Version | None
     python: Version | None
-    min_compute_capability: Capability
+    min_compute_capability: Capability | None
     cuda: Sourced | None
     tensorrt: Sourced | None
 

@@ -5,7 +5,8 @@ a command does not need are left unopened; asking one of them for work opens it 
 """
 
 from promote.wiring.data import read_matrix, shipped
+from promote.wiring.hosts import today
 from promote.wiring.story import Wiring, open_wiring
 from promote.wiring.subjects import Subject
 
-__all__ = ["Subject", "Wiring", "open_wiring", "read_matrix", "shipped"]
+__all__ = ["Subject", "Wiring", "open_wiring", "read_matrix", "shipped", "today"]

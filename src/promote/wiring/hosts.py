@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promote.core.facts import HostFacts, Target
 from promote.core.matrix import bare_runtime, new_target, with_settings
@@ -12,6 +13,9 @@ from promote.core.probe import ssh_host
 from promote.core.probe_record import Probe, probed, settled
 from promote.errors import IntegrityError
 from promote.wiring.data import Data
+
+if TYPE_CHECKING:
+    from promote.adapters.oci.image import Image
 
 
 class Hosts(Data):
@@ -51,7 +55,7 @@ class Hosts(Data):
         Raises:
             InputError: no such form of an image or host.
         """
-        from promote.adapters.oci.image import parse_reference, read_image
+        from promote.adapters.oci.image import parse_reference
         from promote.adapters.probe.measure import measure
         from promote.adapters.probe.records import keep, last
 
@@ -61,7 +65,7 @@ class Hosts(Data):
             ssh_host(ssh)
 
         def read(reference: str, arch: str) -> tuple[str, tuple[str, ...]]:
-            found = read_image(reference, arch, os.environ)
+            found = self.image(reference, arch)
             return f"{found.name.partition('@')[0]}@{found.digest[:19]}", found.environment
 
         target, root = self.declared(name), self.settings.path(self.settings.work_dir)
@@ -72,6 +76,12 @@ class Hosts(Data):
                 ssh, here = former.ssh, former.here
         found = measure(target, self.matrix, today().isoformat(), read, image=image, ssh=ssh, here=here)
         return found, None if found.empty else keep(root, found)
+
+    def image(self, reference: str, arch: str) -> "Image":
+        """What a container image's configuration says, read from its registry without a layer."""
+        from promote.adapters.oci.image import read_image
+
+        return read_image(reference, arch, os.environ)
 
     def targets(self) -> tuple[Target, ...]:
         """All of them, by name."""

@@ -121,6 +121,8 @@ def compute_capability(case: Case) -> Answer:
     row = case.matrix.release(host.triton.value)
     if row is None:
         return no_row(case, f"Triton {printable(host.triton.value, 20)}", host.triton)
+    if row.min_compute_capability is None:
+        return no_row(case, f"the lowest compute capability of Triton {row.release}", host.triton)
     if host.compute_capability is None:
         return no_host_fact(case, "gpu", f"of compute capability {row.min_compute_capability} or higher")
     capability = host.compute_capability.value
