@@ -1,19 +1,20 @@
 """What if a host changed: the verdict before and after, rule by rule, for every model that was promoted. Pure.
 
 Judging is fast because little of it is done twice: models with equal facts are judged once, and a rule is asked once for
-each combination of the facts it really reads, which is watched and not declared. Not here: where passports lie
+each combination of the facts it really reads (``rules.memory``). Not here: where passports lie
 (``adapters.passports``), and what a rule says (``rules``).
 """
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from promote.core.facts import Fact, ModelFacts, Target
+from promote.core.facts import ModelFacts, Target
 from promote.core.matrix import Matrix, with_settings
-from promote.core.rules.case import Case, Rule
+from promote.core.rules.case import Rule
 from promote.core.rules.engine import RULES
+from promote.core.rules.memory import Keys, Numbers, Remembering
 from promote.core.verdict import WORST_FIRST, Finding, Outcome
 from promote.errors import InputError
 
@@ -180,77 +181,15 @@ class Judge:
     """
 
     def __init__(self, target: Target, matrix: Matrix, rules: tuple[Rule, ...] = RULES) -> None:
-        self.target, self.matrix = target, matrix
-        self._memory = [_Memory(rule) for rule in rules]
+        self._rules = [Remembering(rule, target, matrix, _worst) for rule in rules]
 
-    def answers(self, model: ModelFacts, keys: "_Keys") -> Answers:
+    def answers(self, model: ModelFacts, keys: Keys) -> Answers:
         """The worst finding of each rule; ``keys`` are those of the model."""
-        found = []
-        for memory in self._memory:
-            key = keys.of(memory.reads)
-            found.append(memory.found[key] if key in memory.found else memory.ask(model, keys, self))
-        return tuple(found)
+        return tuple([rule.ask(model, keys) for rule in self._rules])
 
 
-class _Keys:
-    """A small number for each fact of one model, the same for equal facts; and tuples of them, made once."""
-
-    __slots__ = ("_made", "_numbers")
-
-    def __init__(self, numbers: Mapping[str, int]) -> None:
-        self._numbers = numbers
-        self._made: dict[tuple[str, ...], tuple[int, ...]] = {}
-
-    def of(self, names: tuple[str, ...]) -> tuple[int, ...]:
-        """The numbers of these facts."""
-        made = self._made.get(names)
-        if made is None:
-            made = self._made[names] = tuple([self._numbers[name] for name in names])
-        return made
-
-
-@dataclass(slots=True)
-class _Memory:
-    """A rule with its answers, by the facts of the model that it has been seen to read.
-
-    An answer is found again only for a model that agrees in *all* facts the rule ever read; when it reads one more, all
-    answers are forgotten. The rule, being a function, cannot answer such a model otherwise.
-    """
-
-    rule: Rule
-    reads: tuple[str, ...] = ()
-    found: dict[tuple[int, ...], Finding | None] = field(default_factory=dict)
-
-    def ask(self, model: ModelFacts, keys: _Keys, judge: Judge) -> Finding | None:
-        """What the rule says now, remembered."""
-        watched = _Watched(model)
-        findings = self.rule(Case(watched, judge.target, judge.matrix))  # type: ignore[arg-type]
-        worst = min(findings, key=lambda f: _rank(f.outcome), default=None)
-        if watched.read - set(self.reads):
-            self.reads = tuple(sorted(watched.read | set(self.reads)))
-            self.found.clear()
-        self.found[keys.of(self.reads)] = worst
-        return worst
-
-
-class _Watched:
-    """Facts of a model that note which of them were read."""
-
-    __slots__ = ("_model", "read")
-
-    def __init__(self, model: ModelFacts) -> None:
-        self._model, self.read = model, set[str]()
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._model, name)
-        if name in _FACTS:
-            self.read.add(name)
-        elif name == "__dataclass_fields__":  # whoever lists the fields may read them all
-            self.read.update(_FACTS)
-        return value
-
-
-_FACTS = tuple(f.name for f in dataclasses.fields(ModelFacts))
+def _worst(findings: tuple[Finding, ...]) -> Finding | None:
+    return min(findings, key=lambda finding: _rank(finding.outcome), default=None)
 
 
 class WhatIf:
@@ -264,16 +203,9 @@ class WhatIf:
     def __init__(self, hosts: Iterable[Host], matrix: Matrix) -> None:
         self.hosts = tuple(hosts)
         self._judges = [(Judge(host.before, matrix), Judge(host.after, matrix)) for host in self.hosts]
-        self._keys: dict[Any, int] = {}
+        self._numbers = Numbers()
 
     def changes(self, model: ModelFacts) -> tuple[Change, ...]:
         """One for each host, in their order."""
-        keys = _Keys({name: self._key(getattr(model, name)) for name in _FACTS})
+        keys = Keys(model, self._numbers)
         return tuple(compare(before.answers(model, keys), after.answers(model, keys)) for before, after in self._judges)
-
-    def _key(self, fact: Fact[Any] | None) -> int:
-        """A small number, the same for equal facts; mappings are the only values of facts that have no hash."""
-        if fact is None:
-            return 0
-        value = tuple(sorted(fact.value.items())) if isinstance(fact.value, Mapping) else fact.value
-        return self._keys.setdefault((value, fact.source, fact.measured), len(self._keys) + 1)

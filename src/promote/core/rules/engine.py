@@ -19,6 +19,7 @@ from promote.core.rules import (
     probes,
 )
 from promote.core.rules.case import Case, Rule
+from promote.core.rules.memory import Keys, Numbers, Remembering
 from promote.core.verdict import Finding
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+_MOST = 10_000  # models remembered
+
+
 def check(
     model: ModelFacts,
     target: Target,
@@ -88,3 +92,35 @@ def check(
     """
     case = Case(model, matrix.complete(target), matrix, config, version, name, folder, neighbours)
     return tuple(finding for rule in RULES for finding in rule(case))
+
+
+class Series:
+    """``check`` of many models, by their files alone, on one target: what they have in common is judged once.
+
+    Args:
+        target: completed here by what its release and GPU imply.
+        matrix: what the world accepts.
+        rules: for tests.
+    """
+
+    def __init__(self, target: Target, matrix: Matrix, rules: tuple[Rule, ...] = RULES) -> None:
+        completed = matrix.complete(target)
+        self._rules = [Remembering(rule, completed, matrix, tuple) for rule in rules]
+        self._numbers = Numbers()
+        self._reads: tuple[str, ...] = ()
+        self._found: dict[tuple[int, ...], tuple[Finding, ...]] = {}
+
+    def check(self, model: ModelFacts) -> tuple[Finding, ...]:
+        """What every rule says of this model, in the rules' order; the same tuple for models that agree in all it rests on."""
+        keys = Keys(model, self._numbers)
+        findings = self._found.get(keys.of(self._reads))
+        if findings is None:
+            findings = tuple([finding for rule in self._rules for finding in rule.ask(model, keys)])
+            reads = tuple(sorted({name for rule in self._rules for name in rule.reads}))
+            if reads != self._reads or len(self._found) >= _MOST:
+                self._found.clear()
+            # A rule that read nothing of the first model reads nothing of any: it says of all what it said of that one.
+            self._rules = [rule for rule in self._rules if rule.reads or rule.found != {(): ()}]
+            self._reads = reads
+            self._found[keys.of(reads)] = findings
+        return findings
