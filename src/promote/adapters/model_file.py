@@ -5,7 +5,7 @@ Not here: what the readers do (``onnx_file``, ``plan_file``).
 
 import os
 
-from promote.adapters.onnx_file import read_facts as read_onnx
+from promote.adapters.onnx_file import facts_of, opened
 from promote.adapters.plan_file import MAGIC, read_plan
 from promote.core.facts import ModelFacts
 
@@ -13,26 +13,21 @@ PLANS = (".plan", ".engine")
 SUFFIXES = (".onnx", *PLANS)
 
 
-def read_facts(path: str) -> ModelFacts:
+def read_facts(path: str, source: str = "") -> ModelFacts:
     """Facts of a TensorRT plan, which its name or its first bytes tell, or of an ONNX model.
+
+    Args:
+        path: the file.
+        source: what the facts of an ONNX model call it; empty: its name.
 
     Raises:
         NotFound: no such file.
         InputError: a folder, an empty file, or it cannot be read.
         IntegrityError: damaged, or it says something impossible.
     """
-    return read_plan(path) if path.endswith(PLANS) or _head(path) == MAGIC else read_onnx(path)
-
-
-def _head(path: str) -> bytes:
-    """The first bytes; none where it cannot be read, which the reader then says. A pipe is not waited for."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError):
-        return b""
-    try:
-        return os.read(handle, len(MAGIC))
-    except OSError:
-        return b""
-    finally:
-        os.close(handle)
+    if path.endswith(PLANS):
+        return read_plan(path)
+    with opened(path) as handle:
+        if os.pread(handle, len(MAGIC), 0) != MAGIC:
+            return facts_of(handle, path, source)
+    return read_plan(path)

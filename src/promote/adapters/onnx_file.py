@@ -9,22 +9,26 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from promote.adapters.onnx_external import external_files
 from promote.adapters.onnx_nodes import node_uses
 from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
-from promote.core.facts import ExternalFile, Fact, ModelFacts
-from promote.core.names import bundle_path, printable
+from promote.core.facts import Fact, ModelFacts
+from promote.core.names import printable
 from promote.core.tensors import DType
 from promote.errors import InputError, IntegrityError, NotFound
 
 _LARGEST = 2**31  # protobuf's own limit of one message
 _PRECISION = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
-_HALF_BYTE = ("INT4", "UINT4", "FLOAT4E2M1")
-_QUARTER_BYTE = ("INT2", "UINT2")
+_SMALL = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}  # bits of one value
+_MOST_DIMS = 1024
+
+T = TypeVar("T")
 
 
 def read_facts(path: str) -> ModelFacts:
@@ -38,15 +42,39 @@ def read_facts(path: str) -> ModelFacts:
         InputError: an empty file, or it cannot be read.
         IntegrityError: damaged, or it says something impossible.
     """
-    file = Path(path)
+    with opened(path) as handle:
+        return facts_of(handle, path)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """A plain file, open for reading.
+
+    Raises:
+        NotFound: no such file.
+        InputError: it cannot be read, now or inside the ``with``.
+    """
     try:
-        if not file.is_file():
-            raise NotFound(
-                f"{printable(path)} is {'a folder' if file.is_dir() else 'not there'}: expected a model file"
-            )
-        size = file.stat().st_size
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for its writer
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a zero byte
+        raise NotFound(f"{printable(path)} is not there: expected a model file") from error
     except OSError as error:
         raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "not there"
+            raise NotFound(f"{printable(path)} is {kind}: expected a model file")
+        yield handle
+    except OSError as error:
+        raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
+    finally:
+        os.close(handle)
+
+
+def facts_of(handle: int, path: str, source: str = "") -> ModelFacts:
+    """The same of an open file; ``source`` is what the facts call it, where not by its name."""
+    size = os.fstat(handle).st_size
     if not size:
         raise InputError(f"{printable(path)} is empty: expected an ONNX model")
     if size >= _LARGEST:
@@ -54,27 +82,24 @@ def read_facts(path: str) -> ModelFacts:
             f"{printable(path)} has {size:,} bytes, an ONNX file holds less than {_LARGEST:,}",
             hint="larger models keep their weights in external data: onnx.save(..., save_as_external_data=True)",
         )
-    return _onnx_facts(_parse(file), file)
+    folder, slash, name = path.rpartition("/")
+    return _onnx_facts(_parse(os.pread(handle, size, 0), name), folder + slash, name, source or name)
 
 
-def _parse(file: Path) -> Any:
+def _parse(data: bytes, name: str) -> Any:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     model = ModelProto()
     try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {printable(str(file))}: {error.strerror}") from error
-    try:
         model.ParseFromString(data)
     except DecodeError as error:
         raise IntegrityError(
-            f"{file.name} is no ONNX model, or damaged: {printable(str(error))}",
+            f"{name} is no ONNX model, or damaged: {printable(str(error))}",
             hint="promote check reads .onnx files and TensorRT plans",
         ) from error
     if not model.HasField("graph") or not model.ir_version or not (model.opset_import or model.graph.node):
-        raise IntegrityError(f"{file.name} is no ONNX model: it has no graph, IR version or opset")
+        raise IntegrityError(f"{name} is no ONNX model: it has no graph, IR version or opset")
     return model
 
 
@@ -86,35 +111,46 @@ class _Seen:
     domains: set[str] = field(default_factory=set)
 
 
-def _onnx_facts(model: Any, file: Path) -> ModelFacts:
-    name = file.name
+def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
     seen = _walk(model)
-    sizes = [(dtype_of(t.data_type), _bytes(t, name)) for t in seen.tensors]
-    inside = {t.name for t in model.graph.initializer} | {t.values.name for t in model.graph.sparse_initializer}
-    inputs = tuple(spec_of(v) for v in model.graph.input if v.name not in inside)
-    outputs = tuple(spec_of(v) for v in model.graph.output)
-    opsets: dict[str, int] = {}
-    # ONNX Runtime holds a function's own imports to the same limit, called or not (measured on 1.32.0).
-    for entry in chain(model.opset_import, *(function.opset_import for function in model.functions)):
-        opsets[domain_of(entry.domain)] = max(entry.version, opsets.get(domain_of(entry.domain), 0))
+    sizes = [(tensor, _bytes(tensor, name)) for tensor in seen.tensors]
     weights: Counter[DType] = Counter()
-    for dtype, size in sizes:
-        weights[dtype] += size
+    for tensor, size in sizes:
+        weights[dtype_of(tensor.data_type)] += size
+    graph = model.graph
+    inside = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+    inputs = tuple([spec_of(value) for value in graph.input if value.name not in inside])
+    outputs = tuple([spec_of(value) for value in graph.output])
     nodes = node_uses(model)
+
+    def fact(value: T) -> Fact[T]:
+        return Fact(value, source, measured=True)
+
     return ModelFacts(
-        format=Fact("onnx", name, measured=True),
-        ir_version=Fact(model.ir_version, name, measured=True),
-        opsets=Fact(opsets, name, measured=True),
-        inputs=Fact(inputs, name, measured=True),
-        outputs=Fact(outputs, name, measured=True),
-        dtypes=Fact(frozenset((*(t.dtype for t in (*inputs, *outputs)), *weights)), name, measured=True),
-        weights_bytes=Fact(weights.total(), name, measured=True),
-        external=Fact(_external(seen.tensors, file), name, measured=True),
-        domains=Fact(frozenset(seen.domains), name, measured=True),
-        nodes=Fact(nodes, name, measured=True) if nodes is not None else None,
-        producer=Fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip(), name, measured=True),
-        precision=Fact(_precision(weights), name, measured=True),
+        format=fact("onnx"),
+        ir_version=fact(model.ir_version),
+        opsets=fact(_opsets(model)),
+        inputs=fact(inputs),
+        outputs=fact(outputs),
+        dtypes=fact(frozenset([*[spec.dtype for spec in inputs], *[spec.dtype for spec in outputs], *weights])),
+        weights_bytes=fact(weights.total()),
+        external=fact(external_files(sizes, folder, name)),
+        domains=fact(frozenset(seen.domains)),
+        nodes=fact(nodes) if nodes is not None else None,
+        producer=fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip()),
+        precision=fact(_precision(weights)),
     )
+
+
+def _opsets(model: Any) -> dict[str, int]:
+    """The highest of each domain: ONNX Runtime holds a function's own imports to the same limit, called or not (measured
+    on 1.32.0).
+    """
+    opsets: dict[str, int] = {}
+    for entry in chain(model.opset_import, *(function.opset_import for function in model.functions)):
+        domain = domain_of(entry.domain)
+        opsets[domain] = max(entry.version, opsets.get(domain, 0))
+    return opsets
 
 
 def _precision(weights: Counter[DType]) -> str:
@@ -156,75 +192,27 @@ def _unfold(attributes: Any, seen: _Seen) -> list[Any]:
 
 def _bytes(tensor: Any, name: str) -> int:
     """Bytes of a tensor's values, from its shape and type; strings as they lie there."""
-    if any(d < 0 for d in tensor.dims):
-        raise IntegrityError(
-            f"{name}: tensor {printable(text(tensor.name), 60)!r} has the shape {list(tensor.dims)[:8]}"
-        )
-    dtype = dtype_of(tensor.data_type)
-    count: int = math.prod(tensor.dims)
-    if dtype == "STRING":
+    dims = tuple(tensor.dims)
+    if len(dims) > _MOST_DIMS or (dims and min(dims) < 0):
+        raise IntegrityError(f"{name}: tensor {printable(text(tensor.name), 60)!r} has the shape {list(dims[:8])}")
+    bits = _bits(tensor.data_type)
+    if bits is None:
         return sum(len(value) for value in tensor.string_data)
-    if dtype in _HALF_BYTE:
-        return (count + 1) // 2
-    if dtype in _QUARTER_BYTE:
-        return (count + 3) // 4
-    return count * _width(tensor.data_type)
+    count: int = math.prod(dims)
+    return (count * bits + 7) // 8
 
 
-def _width(number: int) -> int:
+@lru_cache(maxsize=256)
+def _bits(number: int) -> int | None:
+    """Of one value; ``None`` where it is a text."""
     from onnx.helper import tensor_dtype_to_np_dtype
 
+    dtype = dtype_of(number)
+    if dtype == "STRING":
+        return None
+    if dtype in _SMALL:
+        return _SMALL[dtype]
     try:
-        return int(tensor_dtype_to_np_dtype(number).itemsize)
+        return 8 * int(tensor_dtype_to_np_dtype(number).itemsize)
     except (KeyError, TypeError, ValueError):
-        return 1  # a type this onnx does not know: the rule `dtypes` or `io-types` says so
-
-
-def _external(tensors: list[Any], file: Path) -> tuple[ExternalFile, ...]:
-    """One entry per data file, with the bytes the model reads of it."""
-    from onnx import TensorProto
-
-    needed: dict[str, int] = {}
-    for tensor in tensors:
-        if tensor.data_location == TensorProto.EXTERNAL:
-            entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
-            location = entries.get("location", "")
-            end = _number(entries, "offset", file) + _number(entries, "length", file, _bytes(tensor, file.name))
-            needed[location] = max(end, needed.get(location, 0))
-    return tuple(_external_file(location, end, file) for location, end in sorted(needed.items()))
-
-
-def _number(entries: dict[str, str], key: str, file: Path, default: int = 0) -> int:
-    text = entries.get(key, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise IntegrityError(
-            f"{file.name}: external data has the {key} {printable(text, 40)!r}, expected a whole number"
-        )
-    return int(text)
-
-
-def _external_file(location: str, needed: int, file: Path) -> ExternalFile:
-    try:
-        bundle_path(location)
-    except IntegrityError:
-        return ExternalFile(location, needed, None, "not a plain path inside the model's folder")
-    try:
-        faults = list(_links(file.parent, location))
-        if faults:
-            return ExternalFile(location, needed, None, faults[0])
-        return ExternalFile(location, needed, (file.parent / location).stat().st_size)
-    except OSError:
-        return ExternalFile(location, needed, None)
-
-
-def _links(folder: Path, location: str) -> Iterator[str]:
-    at = folder
-    for part in location.split("/"):
-        at = at / part
-        mode = os.lstat(at).st_mode
-        if stat.S_ISLNK(mode):
-            yield "it is a link, or lies behind one"
-    if not stat.S_ISREG(mode):
-        yield "it is not a plain file"
+        return 8  # a type this onnx does not know: the rule `dtypes` or `io-types` says so

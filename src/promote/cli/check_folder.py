@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from promote.cli.check_lines import ANY_FILE, Lines
 from promote.cli.render import CODES, print_explained, print_json, print_json_line, print_verdict
 from promote.core.facts import Target
 from promote.core.names import printable
 from promote.core.passport import plain
 from promote.core.rules.case import Rule
+from promote.core.rules.engine import Series
 from promote.core.rules.pages import page
-from promote.core.verdict import Finding, Outcome
+from promote.core.verdict import Finding, Outcome, judge
 from promote.errors import NotFound, PromoteError
 
 if TYPE_CHECKING:
@@ -111,13 +113,19 @@ def _alone(wiring: "Wiring", target: Target, given: "Subject", rule: Rule | None
 
 
 def _check_files(wiring: "Wiring", target: Target, paths: Sequence[str], told: Told) -> None:
-    """Model files outside of repositories, in order."""
-    from promote.wiring import Subject
-
+    """Model files outside of repositories, in order, each told as soon as it is judged."""
+    series, lines = Series(target, wiring.matrix), Lines(target.name)
+    quick = told.form == "lines" and told.rule is None
     for path in paths:
         try:
-            verdict = Subject(path, wiring.read_facts(path)).judge(target, wiring.matrix)
+            findings = series.check(wiring.read_facts(path, ANY_FILE if quick else ""))
         except PromoteError as error:
             told.error(path, error)
             continue
-        told.verdict(path, verdict.word, verdict.findings)
+        if quick:
+            word, line = lines.verdict(path, findings)
+            told.codes.add(CODES[word])
+            click.echo(line)
+        else:
+            verdict = judge(path, target.name, findings)
+            told.verdict(path, verdict.word, verdict.findings)

@@ -41,8 +41,8 @@ def print_json(command: str, code: int, **data: Any) -> None:
 
 
 def print_json_line(data: Mapping[str, Any]) -> None:
-    """One of many JSON objects, on a line of its own."""
-    click.echo(json.dumps(data, ensure_ascii=False))
+    """One of many JSON objects, on a line of its own; a file's name in it may be no text."""
+    click.echo(json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace").decode())
 
 
 def print_error(message: str, hint: str, code: int, as_json: bool) -> None:

@@ -49,11 +49,11 @@ class Data:
         path = root / "onnxruntime" / "template.yaml"
         return parse_template(read_text(path), str(path))
 
-    def read_facts(self, path: str) -> ModelFacts:
-        """Facts of a model file, read without running it."""
+    def read_facts(self, path: str, source: str = "") -> ModelFacts:
+        """Facts of a model file, read without running it; see ``adapters.model_file``."""
         from promote.adapters.model_file import read_facts
 
-        return read_facts(path)
+        return read_facts(path, source)
 
 
 def shipped(name: str) -> Path:

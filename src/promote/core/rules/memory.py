@@ -7,7 +7,6 @@ a model otherwise. Not here: which rules there are (``engine``).
 
 import dataclasses
 import itertools
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
