@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 from promote.adapters.onnx_external import external_files
 from promote.adapters.onnx_nodes import node_uses
 from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
+from promote.adapters.onnx_wire import skim
 from promote.core.facts import Fact, ModelFacts
 from promote.core.names import printable
 from promote.core.tensors import DType
 from promote.errors import InputError, IntegrityError, NotFound
 
 _LARGEST = 2**31  # protobuf's own limit of one message
+_LARGE = 1024 * 1024  # from here on the weights are left out before the file is parsed
 _PRECISION = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
 _SMALL = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}  # bits of one value
 _MOST_DIMS = 1024
@@ -83,7 +85,8 @@ def facts_of(handle: int, path: str, source: str = "") -> ModelFacts:
             hint="larger models keep their weights in external data: onnx.save(..., save_as_external_data=True)",
         )
     folder, slash, name = path.rpartition("/")
-    return _onnx_facts(_parse(os.pread(handle, size, 0), name), folder + slash, name, source or name)
+    data = os.pread(handle, size, 0) if size <= _LARGE else skim(handle, size, name)
+    return _onnx_facts(_parse(data, name), folder + slash, name, source or name)
 
 
 def _parse(data: bytes, name: str) -> Any:
@@ -197,7 +200,8 @@ def _bytes(tensor: Any, name: str) -> int:
         raise IntegrityError(f"{name}: tensor {printable(text(tensor.name), 60)!r} has the shape {list(dims[:8])}")
     bits = _bits(tensor.data_type)
     if bits is None:
-        return sum(len(value) for value in tensor.string_data)
+        left_out: int = tensor.segment.end  # see ``onnx_wire``
+        return sum(len(value) for value in tensor.string_data) + max(left_out, 0)
     count: int = math.prod(dims)
     return (count * bits + 7) // 8
 
