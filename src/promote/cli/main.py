@@ -4,6 +4,7 @@ stdout carries data only, everything else goes to stderr. A refusal is printed w
 a blank line and a hint; the exit code says which (``promote.errors.EXIT_CODES``).
 """
 
+import gc
 import importlib
 import os
 import signal
@@ -71,6 +72,10 @@ def promote(ctx: click.Context, config: str | None) -> None:
 
 def main() -> None:
     """Entry point of the ``promote`` script; ends the process."""
+    # What is imported and remembered stays: looking through it for garbage again and again costs a tenth of a short command.
+    gc.set_threshold(50_000, 20, 20)
+    # promote wants no plugin of pydantic, and to look for one is to read the metadata of every package there is.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     signal.signal(signal.SIGTERM, _stop)
     sys.exit(run(sys.argv[1:]))
 
