@@ -5,17 +5,34 @@ docs/verified-config.md says which of these NVIDIA's core decided and which exam
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from promote.adapters.onnx_file import read_facts
-from promote.adapters.repository_file import read_model
-from promote.core.facts import Fact, HostFacts, ModelFacts, Target
-from promote.core.model_config import parse_config
-from promote.core.rules.engine import check
+from promote.cli.progress import Silent
+from promote.core.facts import Fact, HostFacts, Target
 from promote.core.verdict import Outcome
-from tests.parts.config_cases import CORRID, START, Folder, Pair, adds, config, control, sequence, tensor
+from promote.wiring import open_wiring
+from tests.parts.config_cases import (
+    CORRID,
+    PASS_ON,
+    START,
+    STEPS,
+    Folder,
+    Pair,
+    adds,
+    config,
+    control,
+    ensemble,
+    parameter,
+    sample,
+    sequence,
+    step,
+    tensor,
+    warm,
+)
 from tests.parts.config_cases import onnx_folder as onnx
 from tests.parts.config_cases import python_folder as python
 from tests.parts.triton import Served, new_name
@@ -25,9 +42,13 @@ pytestmark = pytest.mark.triton
 grpcclient = pytest.importorskip("tritonclient.grpc")
 from tritonclient.utils import InferenceServerException  # noqa: E402
 
-CPU = Target(name="t", host=HostFacts(device=Fact("cpu", "test"), triton=Fact("24.10", "test")))
+CPU = Target(
+    name="t",
+    host=HostFacts(device=Fact("cpu", "test"), triton=Fact("24.10", "test"), memory_bytes=Fact(2**33, "test")),
+)
 END = "kind: CONTROL_SEQUENCE_END int32_false_true: [ 0, 1 ]"
 MODEL = adds()
+WIRING = open_wiring(None, Silent())
 
 
 def x(**more: str) -> str:
@@ -52,6 +73,15 @@ GROUP = "instance_group [ {{ {} }} ]\n"
 LABELS = 'label_filename: "{}"'
 SEQ_OK, QUEUE_OK, OK = python(sequence(control("S", START))), queue("preferred_batch_size: [ 8 ]"), onnx()
 LABELLED = onnx(y=y(more=LABELS.format("labels.txt")), files={"1/model.onnx": MODEL, "labels.txt": "a\n"})
+FROM_FILE = sample(data='input_data_file: "d"')
+WARM = python(warm(sample()))
+
+
+def warmed(size: int) -> Folder:
+    """A model warmed up from a file of that size."""
+    return Folder(python(warm(FROM_FILE)).text, {"1/model.py": PASS_ON, "warmup/d": bytes(size)})
+
+
 PRIORITY = "priority_levels: 2 default_priority_level: 2 "
 PAIRS = {
     "name": Pair("config-name", "", Folder('name: "other"\n' + config()), OK),
@@ -68,7 +98,11 @@ PAIRS = {
         onnx(backend='platform: "onnxruntime_onnx"'),
     ),
     "no backend": Pair(
-        "config-name", "unable to find backend library", onnx(backend='backend: "nosuch"'), onnx(backend="")
+        "format",
+        "unable to find backend library",
+        onnx(backend='backend: "nosuch"'),
+        onnx(backend=""),
+        outcome=Outcome.UNKNOWN,  # another server may have that backend
     ),
     "max batch": Pair("config-batching", "must be non-negative", onnx(batch=-1), onnx(batch=1)),
     "preferred 0": Pair("config-batching", "must be positive", queue("preferred_batch_size: [ 0 ]"), QUEUE_OK),
@@ -281,6 +315,43 @@ PAIRS = {
         by="backend",
     ),
     "labels": Pair("label-files", "failed to open text file", onnx(y=y(more=LABELS.format("labels.txt"))), LABELLED),
+    "warm-up, variable dims": Pair(
+        "config-warmup", "all variable-size dimensions", python(warm(sample(dims="-1"))), WARM
+    ),
+    "warm-up, no data": Pair("config-warmup", "to have input_data_type set", python(warm(sample(data=""))), WARM),
+    "warm-up, another input": Pair(
+        "config-warmup",
+        "missing required input(s) ['x']",
+        python(warm(sample("z"))),
+        python(warm(sample(), sample("z"))),
+    ),
+    "warm-up, type": Pair("config-warmup", "data-type is 'INT64'", python(warm(sample(kind="TYPE_INT64"))), WARM),
+    "warm-up, dims": Pair("config-warmup", "unexpected shape", python(warm(sample(dims="5"))), WARM),
+    "warm-up, rank": Pair("config-warmup", "unexpected shape", python(warm(sample(dims="2, 2"))), WARM),
+    "warm-up, batch": Pair(
+        "config-warmup",
+        "max allowed is 0",
+        python(warm(sample(), batch="batch_size: 2"), batch=0),
+        python(warm(sample()), batch=0),
+    ),
+    "warm-up, no file": Pair("config-warmup", "failed to open text file", python(warm(FROM_FILE)), warmed(16)),
+    "warm-up, short file": Pair("config-warmup", "warmup setting expects 16 bytes", warmed(15), warmed(99)),
+    "parameter": Pair(
+        "config-parameters",
+        "Incorrect value for FORCE_CPU_ONLY_INPUT_TENSORS",
+        python(parameter("FORCE_CPU_ONLY_INPUT_TENSORS", "maybe")),
+        python(parameter("FORCE_CPU_ONLY_INPUT_TENSORS", "no")),
+    ),
+    "packed environment": Pair(
+        "config-parameters",
+        "Failed to get the canonical path",
+        python(parameter("EXECUTION_ENV_PATH", "$$TRITON_MODEL_DIRECTORY/env.tar.gz")),
+        python(),
+    ),
+    "no name": Pair("config-name", "", Folder('name: "other"\n' + config()), Folder('name: ""\n' + config())),
+    "inputs left out": Pair(
+        "config-complete", "expects 0 inputs", onnx(x=""), onnx(), by="backend", outcome=Outcome.DEGRADED
+    ),
 }
 
 
@@ -290,14 +361,17 @@ def server(fresh_triton: Callable[..., Served]) -> Served:
     return fresh_triton(options=["--disable-auto-complete-config"])
 
 
-def broken_by(folder_path: str) -> set[str]:
-    """The rules that promote's verdict names."""
-    folder = read_model(folder_path)
-    made = parse_config(folder.config or b"", "config.pbtxt")
-    onnx_files = sorted(f for f in folder.files if f.endswith(".onnx"))
-    facts = read_facts(f"{folder_path}/{onnx_files[0]}") if onnx_files else ModelFacts(format=Fact("python", "test"))
-    found = check(facts, CPU, MATRIX, config=made, name=folder.name, folder=folder)
-    return {f.rule for f in found if f.outcome is Outcome.BROKEN}
+def said_of(folder: Path, *around: Path) -> dict[Outcome, set[str]]:
+    """The rules that promote's verdict names, by what they say; ``around``: the models that an ensemble is made of."""
+    subjects, faults = WIRING.model_subjects([str(path) for path in (*around, folder)])
+    assert not faults
+    said: dict[Outcome, set[str]] = {outcome: set() for outcome in Outcome}
+    for subject in subjects:
+        verdict = subject.judge(CPU, MATRIX)
+        subject.settle(verdict.word)
+        for finding in verdict.findings if subject.name == folder.name else ():
+            said[finding.outcome].add(finding.rule)
+    return said
 
 
 @pytest.mark.parametrize("case", PAIRS)
@@ -313,16 +387,159 @@ def test_promote_and_the_real_triton_agree_on_what_is_refused_and_what_loads(ser
     loads = pair.loads.write(server.repository, good)
     client.load_model(good)
     client.unload_model(good)
-    assert pair.rule in broken_by(str(refused))
-    assert broken_by(str(loads)) == set()
+    assert pair.rule in said_of(refused)[pair.outcome]
+    assert said_of(loads)[Outcome.BROKEN] == set()
+    assert pair.outcome is Outcome.BROKEN or pair.rule not in said_of(loads)[pair.outcome]
 
 
-def test_a_folder_where_labels_should_be_ends_the_real_server_and_promote_refuses_it(
-    fresh_triton: Callable[..., Served],
+WHOLE = ensemble(step())
+ENSEMBLES = {
+    "no step": Pair("config-ensemble", "must specify 'step'", ensemble(), WHOLE),
+    "no model name": Pair("config-ensemble", "must specify 'model_name'", ensemble(step("")), WHOLE),
+    "no input map": Pair("config-ensemble", "must specify 'input_map'", ensemble(step(takes="")), WHOLE),
+    "no output map": Pair("config-ensemble", "must specify 'output_map'", ensemble(step(gives="")), WHOLE),
+    "input that no step takes": Pair("config-ensemble", "is not used", ensemble(step(takes="x: q")), WHOLE),
+    "output that no step makes": Pair("config-ensemble", "is not used", ensemble(step(gives="y: q")), WHOLE),
+    "a tensor for nobody": Pair(
+        "config-ensemble",
+        "is unused",
+        ensemble(step(gives="y: t"), step()),
+        ensemble(step(gives="y: t"), step(takes="x: t")),
+    ),
+    "made twice": Pair("config-ensemble", "only once", ensemble(step(), step()), WHOLE),
+    "a backend": Pair(
+        "config-ensemble",
+        "empty backend type",
+        ensemble(step(), backend='platform: "ensemble" backend: "python"'),
+        WHOLE,
+    ),
+    "platform of another": Pair(
+        "config-ensemble", "whose platform is not ensemble", ensemble(step(), backend='backend: "python"'), WHOLE
+    ),
+    "platform alone": Pair(
+        "config-ensemble",
+        "ensemble scheduling must be set",
+        Folder(config(backend='platform: "ensemble"', group=""), {"1/": ""}),
+        WHOLE,
+    ),
+    "instance group": Pair(
+        "config-ensemble",
+        "instance group should not be specified",
+        ensemble(step(), group=GROUP.format("kind: KIND_CPU")),
+        WHOLE,
+    ),
+    "no such model": Pair("ensemble-models", "not available or ambiguous", ensemble(step("nosuch")), WHOLE),
+    "made of itself": Pair("ensemble-models", "circular dependency", ensemble(step("{name}")), WHOLE),
+    "no such version": Pair(
+        "ensemble-models",
+        "required version 7",
+        ensemble(step(version="model_version: 7")),
+        ensemble(step(version="model_version: 1")),
+    ),
+    "version left out": Pair("ensemble-models", "required version 0", ensemble(step(version="")), WHOLE),
+    "batch": Pair(
+        "ensemble-models", "maximum batch size", ensemble(step("step-of-4")), ensemble(step("step-of-4"), batch=4)
+    ),
+    "tensor type": Pair("ensemble-models", "inconsistent data type", ensemble(step(), x=x(kind="TYPE_INT64")), WHOLE),
+    "tensor dims": Pair(
+        "ensemble-models", "inconsistent shape", ensemble(step(), x=x(dims="5")), ensemble(step(), x=x(dims="-1"))
+    ),
+    "batch axis of its own": Pair(
+        "ensemble-models", "inconsistent shape", ensemble(step("step-alone"), batch=0), ensemble(step("step-alone"))
+    ),
+    "no such input": Pair("ensemble-models", "non-existing input", ensemble(step(takes="q: x")), WHOLE),
+    "no such output": Pair("ensemble-models", "non-existing output", ensemble(step(gives="q: y")), WHOLE),
+}
+
+
+@pytest.fixture(scope="module")
+def steps(server: Served) -> list[Path]:
+    return [folder.write(server.repository, name) for name, folder in STEPS.items()]
+
+
+@pytest.mark.parametrize("case", ENSEMBLES)
+def test_promote_and_the_real_triton_agree_on_ensembles(server: Served, steps: list[Path], case: str) -> None:
+    pair, client = ENSEMBLES[case], grpcclient.InferenceServerClient(server.triton.grpc)
+    bad, good = new_name("e"), new_name("e")
+    refused = pair.refused.write(server.repository, bad)
+    before = len(server.triton.log.read_text(errors="replace"))
+    with pytest.raises(InferenceServerException) as error:
+        client.load_model(bad)
+    assert client.is_server_live(), "refused, not crashed"
+    assert pair.message in str(error.value) + server.triton.log.read_text(errors="replace")[before:]
+    loads = pair.loads.write(server.repository, good)
+    client.load_model(good)
+    client.unload_model(good)
+    assert pair.rule in said_of(refused, *steps)[Outcome.BROKEN]
+    said = said_of(loads, *steps)
+    assert said[Outcome.BROKEN] | said[Outcome.UNKNOWN] == set()
+
+
+def test_an_ensemble_is_as_good_as_its_models(server: Served) -> None:
+    client, broken, name = grpcclient.InferenceServerClient(server.triton.grpc), new_name("b"), new_name("e")
+    model = onnx(y=tensor("output", "z")).write(server.repository, broken)
+    made = ensemble(step(broken, gives="z: y")).write(server.repository, name)
+    with pytest.raises(InferenceServerException):
+        client.load_model(name)
+    assert said_of(made, model)[Outcome.BROKEN] == {"ensemble-models"}
+    assert said_of(made)[Outcome.BROKEN] == {"ensemble-models"}, "without its model neither"
+
+
+def test_a_server_completes_a_configuration_unless_it_is_told_not_to(
+    server: Served, fresh_triton: Callable[..., Served]
 ) -> None:
+    name, completing = new_name(), fresh_triton()
+    bare = server.repository / name / "1"
+    bare.mkdir(parents=True)
+    (bare / "model.py").write_text(PASS_ON)
+    with pytest.raises(InferenceServerException):
+        grpcclient.InferenceServerClient(server.triton.grpc).load_model(name)
+    shutil.copytree(bare.parent, completing.repository / name)
+    grpcclient.InferenceServerClient(completing.triton.grpc).load_model(name)
+    assert said_of(bare.parent)[Outcome.DEGRADED] == {"config-complete"}
+
+
+@pytest.mark.slow
+def test_a_python_model_without_its_file_is_never_ready(fresh_triton: Callable[..., Served]) -> None:
     mine, name = fresh_triton(options=["--disable-auto-complete-config"]), new_name()
-    folder = onnx(y=y(more=LABELS.format("1"))).write(mine.repository, name)
+    folder = Folder(python().text, {"1/other.py": PASS_ON}).write(mine.repository, name)
+    client = grpcclient.InferenceServerClient(mine.triton.grpc)
+    with pytest.raises(InferenceServerException, match="Deadline Exceeded"):  # it waits for 300 s, and then for ever
+        client.load_model(name, client_timeout=8)
+    mine.triton.stop(grace_s=1)
+    assert said_of(folder)[Outcome.BROKEN] == {"model-files"}
+    named = Folder(python('default_model_filename: "other.py"').text, {"1/other.py": PASS_ON})
+    other = fresh_triton(options=["--disable-auto-complete-config"])
+    loads = named.write(other.repository, name)
+    grpcclient.InferenceServerClient(other.triton.grpc).load_model(name)
+    assert said_of(loads)[Outcome.BROKEN] == set()
+
+
+ENDING = {
+    "a folder where labels should be": ("label-files", onnx(y=y(more=LABELS.format("1")))),
+    "a folder where a warm-up file should be": (
+        "config-warmup",
+        Folder(python(warm(FROM_FILE)).text, {"1/model.py": PASS_ON, "warmup/d/": ""}),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENDING)
+def test_what_ends_the_real_server_is_refused_by_promote(fresh_triton: Callable[..., Served], case: str) -> None:
+    rule, folder = ENDING[case]
+    mine, name = fresh_triton(options=["--disable-auto-complete-config"]), new_name()
+    written = folder.write(mine.repository, name)
     with pytest.raises(InferenceServerException):
         grpcclient.InferenceServerClient(mine.triton.grpc).load_model(name)
     assert mine.triton.process.wait(timeout=10) != 0
-    assert broken_by(str(folder)) == {"label-files"}
+    assert said_of(written)[Outcome.BROKEN] == {rule}
+
+
+def test_a_warm_up_batch_above_the_maximum_is_refused_or_ends_the_real_server(
+    fresh_triton: Callable[..., Served],
+) -> None:
+    mine, name = fresh_triton(options=["--disable-auto-complete-config"]), new_name()
+    folder = python(warm(sample(), batch="batch_size: 9")).write(mine.repository, name)
+    with pytest.raises(InferenceServerException):  # the same server does now the one and now the other
+        grpcclient.InferenceServerClient(mine.triton.grpc).load_model(name)
+    assert said_of(folder)[Outcome.BROKEN] == {"config-warmup"}

@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from promote.core.verdict import Outcome
+
 Dims = tuple[int | str, ...]
 PASS_ON = """
 import triton_python_backend_utils as pb_utils
@@ -81,6 +83,7 @@ class Folder:
 class Pair:
     """What Triton refuses, what it loads instead, which of promote's rules tells them apart, and who decides.
 
+    ``outcome``: what the rule says; short of broken where another server would load it.
     ``by``: ``core`` is NVIDIA's own code in the binary; ``backend`` is examples/local_triton, written after
     NVIDIA's C++ backend.
     """
@@ -90,6 +93,7 @@ class Pair:
     refused: Folder
     loads: Folder
     by: Literal["core", "backend"] = "core"
+    outcome: Outcome = Outcome.BROKEN
 
 
 PYTHON = 'backend: "python"'
@@ -118,3 +122,44 @@ def control(name: str, *kinds: str) -> str:
 
 START = "kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ]"
 CORRID = "kind: CONTROL_SEQUENCE_CORRID data_type: {}"
+
+
+def warm(*inputs: str, batch: str = "batch_size: 1") -> str:
+    """Warm-up by one sample."""
+    return f'model_warmup [ {{ name: "w" {batch} {" ".join(inputs)} }} ]\n'
+
+
+def sample(name: str = "x", kind: str = "TYPE_FP32", dims: str = "4", data: str = "zero_data: true") -> str:
+    """One input of a sample."""
+    return f'inputs {{ key: "{name}" value {{ data_type: {kind} dims: [ {dims} ] {data} }} }}'
+
+
+def parameter(key: str, value: str) -> str:
+    """One parameter."""
+    return f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
+
+
+ENSEMBLE = 'platform: "ensemble"'
+# What ensembles of the tests are made of, by the name of its directory.
+STEPS = {
+    "step": onnx_folder(),
+    "step-of-4": onnx_folder(batch=4),
+    "step-alone": onnx_folder(batch=0, x=tensor("input", "x", dims="-1, 4"), y=tensor("output", "y", dims="-1, 4")),
+}
+
+
+def step(model: str = "step", version: str = "model_version: -1", takes: str = "x: x", gives: str = "y: y") -> str:
+    """One step; ``takes`` and ``gives`` are ``tensor of the model: tensor of the ensemble``, or empty."""
+    maps = "".join(
+        f'{kind} {{ key: "{key}" value: "{value}" }} '
+        for kind, text in (("input_map", takes), ("output_map", gives))
+        for key, _, value in (text.partition(": "),)
+        if text
+    )
+    return f'step [ {{ model_name: "{model}" {version} {maps} }} ]\n'
+
+
+def ensemble(*steps: str, backend: str = ENSEMBLE, group: str = "", **options: object) -> Folder:
+    """An ensemble's directory; its version holds nothing."""
+    made = f"ensemble_scheduling {{ {' '.join(steps)} }}\n"
+    return Folder(config(made, backend=backend, group=group, **options), {"1/": ""})  # type: ignore[arg-type]

@@ -65,6 +65,6 @@ def test_an_ensemble_comes_after_what_it_is_made_of_and_a_circle_comes_last():
 
 
 def test_of_several_versions_the_worst_counts():
-    first = Neighbour.worse(None, None, "degraded")
-    assert Neighbour.worse(first, None, "incompatible").word == "incompatible"
-    assert Neighbour.worse(first, None, "compatible").word == "degraded"
+    first = Neighbour(None, "degraded", (1,))
+    assert first.worse(Neighbour(None, "incompatible", (2,))) == Neighbour(None, "incompatible", (1, 2))
+    assert first.worse(Neighbour(None, "compatible", (2,))).word == "degraded"

@@ -101,6 +101,7 @@ def _model(folder: Path) -> ModelFolder:
         skipped=tuple(name for name in folders if name not in versions and name not in _RESERVED),
         files=frozenset(files),
         config=_config(folder / _CONFIG),
+        warmup={name: (folder / name).stat().st_size for name in files if name.startswith("warmup/")},
     )
 
 

@@ -93,6 +93,7 @@ class ModelFolder:
         skipped: directories named like no version, which Triton skips; its reserved names left out.
         files: plain files, relative to the directory, with ``/``.
         config: the bytes of ``config.pbtxt``; ``None`` where there is none.
+        warmup: bytes of each file in ``warmup/``.
     """
 
     name: str
@@ -100,6 +101,7 @@ class ModelFolder:
     skipped: tuple[str, ...] = ()
     files: frozenset[str] = frozenset()
     config: bytes | None = None
+    warmup: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

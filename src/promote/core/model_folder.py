@@ -100,16 +100,17 @@ class Neighbour:
     Args:
         config: its configuration; ``None`` where it has none.
         word: its verdict; of several versions the worst.
+        versions: those that are served.
     """
 
     config: "ModelConfig | None"
     word: str
+    versions: tuple[int, ...] = ()
 
-    @staticmethod
-    def worse(former: "Neighbour | None", config: "ModelConfig | None", word: str) -> "Neighbour":
-        """The neighbour with the worse of two verdicts."""
+    def worse(self, other: "Neighbour") -> "Neighbour":
+        """The one with the worse verdict, served in all versions of both."""
         words = ("incompatible", "undecided", "degraded", "compatible")
-        return Neighbour(config, word if former is None else min(former.word, word, key=words.index))
+        return Neighbour(self.config, min(self.word, other.word, key=words.index), (*self.versions, *other.versions))
 
 
 def steps(config: "ModelConfig | None") -> tuple[str, ...]:

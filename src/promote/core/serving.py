@@ -128,7 +128,7 @@ def build_config(
         batching.preferred_batch_size.extend(s for s in wanted if s <= config.max_batch_size)
         batching.max_queue_delay_microseconds = template.dynamic_batching.max_queue_delay_microseconds
     if template.warmup.enabled:
-        _add_warmup(config, inputs, batched, template.warmup.length)
+        _add_warmup(config, inputs, template.warmup.length)
     for key in sorted(template.parameters):
         config.parameters[key].string_value = template.parameters[key]
     return config
@@ -156,8 +156,8 @@ def _add_tensors(field: Any, tensors: tuple[TensorSpec, ...], batched: bool) -> 
             entry.reshape.SetInParent()
 
 
-def _add_warmup(config: "ModelConfig", inputs: tuple[TensorSpec, ...], batched: bool, length: int) -> None:
-    sample = config.model_warmup.add(name="zeros", batch_size=1 if batched else 0)
+def _add_warmup(config: "ModelConfig", inputs: tuple[TensorSpec, ...], length: int) -> None:
+    sample = config.model_warmup.add(name="zeros", batch_size=1)  # 0 would be skipped
     for tensor, entry in zip(inputs, config.input, strict=True):
         warm = sample.inputs[tensor.name]
         warm.data_type = entry.data_type

@@ -65,7 +65,9 @@ class Subject:
     def settle(self, word: str) -> None:
         """Tells the neighbours that come after it what it was judged; of several versions the worst counts."""
         if self.neighbours is not None and self.name:
-            self.neighbours[self.name] = Neighbour.worse(self.neighbours.get(self.name), self.config, word)
+            mine = Neighbour(self.config, word, (self.version,))
+            former = self.neighbours.get(self.name)
+            self.neighbours[self.name] = former.worse(mine) if former else mine
 
 
 class Subjects(Parts):

@@ -45,6 +45,12 @@ def _backend_faults(case: Case, config: Any) -> Iterator[tuple[str, str]]:
     if allowed and config.platform and config.platform not in allowed:
         yield f"backend {backend!r} with platform {platform!r}", " or ".join(allowed)
     meant = config.backend or next((b for b, known in _PLATFORMS.items() if config.platform in known), "")
+    if config.platform and not meant and config.platform != "ensemble":
+        yield (
+            f"platform {platform!r}",
+            f"one of {', '.join(p for known in _PLATFORMS.values() for p in known)}, ensemble",
+        )
+        return
     filled = not config.backend and not config.platform  # Triton looks at the model file's name
     if case.format in _BACKENDS and meant != _BACKENDS[case.format] and not filled:
         yield f"backend {backend!r}" if config.backend else f"platform {platform!r}", _BACKENDS[case.format]
@@ -165,6 +171,8 @@ def config_instances(case: Case) -> Answer:
         return faults
     if "KIND_GPU" in kinds and case.device == "cpu":
         return unfit(case, shown, "kind_gpu", f"KIND_CPU: {case.target.name} serves on its CPU")
+    if config.HasField("ensemble_scheduling"):  # its models have instances, it has none
+        return None
     if "KIND_AUTO" in kinds or not kinds:
         return finding(
             Outcome.DEGRADED,

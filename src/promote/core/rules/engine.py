@@ -8,8 +8,11 @@ from promote.core.matrix import Matrix
 from promote.core.model_folder import Neighbour
 from promote.core.rules import (
     builds,
+    config_ensemble,
+    config_fields,
     config_scheduling,
     config_shapes,
+    config_warmup,
     configs,
     folders,
     hosts,
@@ -58,6 +61,11 @@ RULES: tuple[Rule, ...] = (
     config_scheduling.config_queue,
     config_scheduling.config_sequence,
     config_scheduling.config_cache,
+    config_warmup.config_warmup,
+    config_ensemble.config_ensemble,
+    config_ensemble.ensemble_models,
+    config_fields.config_complete,
+    config_fields.config_parameters,
     folders.model_versions,
     folders.model_files,
     folders.label_files,
