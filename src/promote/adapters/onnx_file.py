@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from promote.adapters.onnx_external import external_files
-from promote.adapters.onnx_nodes import node_uses
+from promote.adapters.onnx_nodes import Walk, walked
 from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
 from promote.adapters.onnx_wire import skim
 from promote.core.facts import Fact, ModelFacts
@@ -113,9 +113,15 @@ class _Seen:
     tensors: list[Any] = field(default_factory=list)
     domains: set[str] = field(default_factory=set)
 
+    def of_graph(self, graph: Any) -> None:
+        """The tensors of a graph, its nodes' left out."""
+        self.tensors += graph.initializer
+        self.tensors += [t for sparse in graph.sparse_initializer for t in (sparse.values, sparse.indices)]
+
 
 def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
-    seen = _walk(model)
+    walk = walked(model)
+    seen = _seen(model, walk)
     sizes = [(tensor, _bytes(tensor, name)) for tensor in seen.tensors]
     weights: Counter[DType] = Counter()
     for tensor, size in sizes:
@@ -124,7 +130,6 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
     inside = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     inputs = tuple([spec_of(value) for value in graph.input if value.name not in inside])
     outputs = tuple([spec_of(value) for value in graph.output])
-    nodes = node_uses(model)
 
     def fact(value: T) -> Fact[T]:
         return Fact(value, source, measured=True)
@@ -139,7 +144,7 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
         weights_bytes=fact(weights.total()),
         external=fact(external_files(sizes, folder, name)),
         domains=fact(frozenset(seen.domains)),
-        nodes=fact(nodes) if nodes is not None else None,
+        nodes=None if walk.too_deep else fact(frozenset(walk.uses)),
         producer=fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip()),
         precision=fact(_precision(weights)),
     )
@@ -161,6 +166,18 @@ def _precision(weights: Counter[DType]) -> str:
     return _PRECISION[max(floating)[1]] if floating else "fp32"
 
 
+def _seen(model: Any, walk: Walk) -> _Seen:
+    """All tensors and domains; the walk over the operators met them, but for functions that nobody calls."""
+    if model.functions or walk.too_deep:
+        return _walk(model)
+    seen = _Seen(domains=walk.domains)
+    for graph in walk.graphs:
+        seen.of_graph(graph)
+    for node in walk.holders:
+        _unfold(node.attribute, seen)
+    return seen
+
+
 def _walk(model: Any) -> _Seen:
     """Every graph and function, subgraphs included; by a list, as a hostile file may nest deeply."""
     seen = _Seen()
@@ -172,8 +189,7 @@ def _walk(model: Any) -> _Seen:
     while graphs or nodes:
         if graphs:
             graph = graphs.pop()
-            seen.tensors += graph.initializer
-            seen.tensors += [t for sparse in graph.sparse_initializer for t in (sparse.values, sparse.indices)]
+            seen.of_graph(graph)
             nodes += graph.node
             continue
         message = nodes.pop()

@@ -63,23 +63,45 @@ def node_uses(model: Any) -> frozenset[NodeUse] | None:
     Raises:
         IntegrityError: a name that is no UTF-8, or more nodes than any real model has, calls unfolded.
     """
-    opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
-    own = {(domain_of(f.domain), f.name): f for f in model.functions}
-    walk = _Walk(own)
-    walk.graph(model.graph, opsets, {}, 0)
+    walk = walked(model)
     return None if walk.too_deep else frozenset(walk.uses)
 
 
-class _Walk:
+def walked(model: Any) -> "Walk":
+    """The walk over all graphs that a run of ``model`` can enter, its own functions where they are called.
+
+    Raises:
+        IntegrityError: as ``node_uses``.
+    """
+    opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
+    walk = Walk({(domain_of(f.domain), f.name): f for f in model.functions})
+    walk.graph(model.graph, opsets, {}, 0)
+    return walk
+
+
+class Walk:
+    """What a walk over graphs gathers.
+
+    Args:
+        own: functions of the model, by domain and name.
+
+    Its ``uses``, the ``graphs`` it met, the ``holders`` among nodes (of tensors), the ``domains`` of operators that are not
+    the model's own; and whether it was ``too_deep`` to see all.
+    """
+
     def __init__(self, own: Mapping[tuple[str, str], Any]) -> None:
         self.own = own
         self.uses: set[NodeUse] = set()
         self.called: dict[Any, list[str | None]] = {}
+        self.graphs: list[Any] = []
+        self.holders: list[Any] = []
+        self.domains: set[str] = set()
         self.too_deep = False
         self.steps = 0
 
     def graph(self, graph: Any, opsets: Mapping[str, int], outer: Types, depth: int) -> list[str | None]:
         """Notes the uses of a graph; returns the types of its outputs."""
+        self.graphs.append(graph)
         types: Types = _Inner(outer) if depth else {}
         outputs = [value_of(value) for value in graph.output]
         for value in (*map(value_of, graph.value_info), *outputs):
@@ -94,29 +116,44 @@ class _Walk:
         return [types.get(value.name) for value in outputs]
 
     def nodes(self, nodes: Iterable[Any], opsets: Mapping[str, int], types: Types, depth: int) -> None:
+        """Notes the uses of these nodes in their order, and the types of their outputs in ``types``."""
         self.too_deep = self.too_deep or depth > _DEEPEST
         if self.too_deep:
             return
         for message in nodes:
             self.step()
             node = node_of(message)
-            inside = (
-                [self.graph(g, opsets, types, depth + 1) for g in graphs_in(message.attribute)] if node.nests else []
-            )
             given = tuple([types.get(name) if name else "" for name in node.inputs])
-            function = self.own.get((node.domain, node.name)) if self.own else None
-            if function is not None:
-                said = self.call(function, given, depth)
-            else:
-                known = _Known(node, message, opsets.get(node.domain, 0), given)
-                said = known.outputs(inside)
-            for name, told in zip(node.outputs, said, strict=False):
-                if name:
-                    types[name] = told or types.get(name)
-            if function is None:
-                self.uses.add(known.use(tuple([types.get(name) if name else "" for name in node.outputs])))
+            if node.holds:
+                self.holders.append(message)
+            if self.own and (function := self.own.get((node.domain, node.name))):
+                self.inside(node, message, opsets, types, depth)
+                _learn(types, node.outputs, self.call(function, given, depth))
+                continue
+            self.domains.add(node.domain)
+            version = opsets.get(node.domain, 0)
+            known = _KNOWN.get((node.key, version, given)) if node.key else None
+            if known is None:
+                inside = self.inside(node, message, opsets, types, depth)
+                known = _Known([_short(told) for told in _outputs(message, node.domain, version, given, inside)])
+                if node.key:
+                    _KNOWN.keep((node.key, version, given), known)
+            _learn(types, node.outputs, known.said)
+            outputs = tuple([types.get(name) if name else "" for name in node.outputs])
+            use = known.uses.get(outputs)
+            if use is None:
+                use = known.keep(outputs, _use(message, node.domain, version, given, outputs))
+            self.uses.add(use)
         if len(self.uses) > _MOST_USES:
             raise IntegrityError(f"the ONNX model uses operators in more than {_MOST_USES:,} ways")
+
+    def inside(
+        self, node: Node, message: Any, opsets: Mapping[str, int], types: Types, depth: int
+    ) -> list[list[str | None]]:
+        """The types of the outputs of each graph in a node."""
+        if not node.nests:
+            return []
+        return [self.graph(graph, opsets, types, depth + 1) for graph in graphs_in(message.attribute)]
 
     def step(self) -> None:
         """Counts a node: functions that call each other can make a small file unfold to any number."""
@@ -138,33 +175,33 @@ class _Walk:
 
 
 class _Known:
-    """A node's answers, remembered for the next one like it: all that they depend on is in the key."""
+    """What was said of a node, for the next one of which all is the same that it depends on.
 
-    __slots__ = ("_at", "_key", "_message")
+    Args:
+        said: types of its outputs, see ``_outputs``.
+    """
 
-    def __init__(self, node: Node, message: Any, version: int, given: tuple[str | None, ...]) -> None:
-        self._message, self._at = message, (node.domain, version, given)
-        told = None if node.nests else node.told
-        self._key = None if told is None else (node.name, *self._at, told, len(node.outputs))
+    __slots__ = ("said", "uses")
 
-    def outputs(self, inside: list[list[str | None]]) -> list[str | None]:
-        """See ``_outputs``."""
-        said = _SAID.get(self._key)
-        if said is None:
-            said = [_short(told) for told in _outputs(self._message, *self._at, inside)]
-            return said if self._key is None else _SAID.keep(self._key, said)
-        return said
+    def __init__(self, said: list[str | None]) -> None:
+        self.said = said
+        self.uses: dict[tuple[str | None, ...], NodeUse] = {}
 
-    def use(self, outputs: tuple[str | None, ...]) -> NodeUse:
-        """See ``_use``."""
-        if self._key is None:
-            return _use(self._message, *self._at, outputs)
-        key = (self._key, outputs)
-        return _USES.get(key) or _USES.keep(key, _use(self._message, *self._at, outputs))
+    def keep(self, outputs: tuple[str | None, ...], use: NodeUse) -> NodeUse:
+        """The use with these types of outputs, remembered."""
+        if len(self.uses) >= _LONGEST:
+            self.uses.clear()
+        self.uses[outputs] = use
+        return use
 
 
-_SAID = Memory[list[str | None]]()
-_USES = Memory[NodeUse]()
+_KNOWN = Memory[_Known]()
+
+
+def _learn(types: Types, names: tuple[str, ...], said: list[str | None]) -> None:
+    for name, told in zip(names, said, strict=False):
+        if name:
+            types[name] = told or types.get(name)
 
 
 def _short(told: str | None) -> str | None:
@@ -223,7 +260,7 @@ def _body(
     function = _function(schema, node, version, inputs)
     if function is None:
         return (UNKNOWN,)
-    walk = _Walk({})
+    walk = Walk({})
     types: Types = dict(zip(function.input, inputs, strict=False))
     opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import} or {domain: version}
     walk.nodes(function.node, opsets, types, 1)

@@ -24,33 +24,38 @@ _MOST_TOLD = 40  # attributes, beyond which a node is not told by them
 class Memory(Generic[_P]):
     """Answers by what they were made from; all are forgotten when they are too many."""
 
+    __slots__ = ("_made", "get")
+
     def __init__(self) -> None:
         self._made: dict[Any, _P] = {}
-
-    def get(self, key: Any) -> _P | None:
-        """The answer, where it is remembered."""
-        return self._made.get(key)
+        self.get = self._made.get
 
     def keep(self, key: Any, answer: _P) -> _P:
         """The answer, remembered."""
-        if len(self._made) >= _MOST:
-            self._made.clear()
-        self._made[key] = answer
+        _keep(self._made, key, answer)
         return answer
 
 
 def _remembered(make: Callable[[Any], _P]) -> Callable[[Any], _P]:
     """``make``, asked once for short messages of the same bytes."""
-    memory = Memory[_P]()
+    made: dict[bytes, _P] = {}
 
     def ask(message: Any) -> _P:
         data: bytes = message.SerializeToString()
-        if len(data) > _SHORT:
-            return make(message)
-        made = memory.get(data)
-        return memory.keep(data, make(message)) if made is None else made
+        found = made.get(data)
+        if found is None:
+            found = make(message)
+            if len(data) <= _SHORT:
+                _keep(made, data, found)
+        return found
 
     return ask
+
+
+def _keep(made: dict[Any, _P], key: Any, answer: _P) -> None:
+    if len(made) >= _MOST:
+        made.clear()
+    made[key] = answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Node:
         name: of the operator.
         inputs: names of values, empty where one is left out.
         outputs: likewise.
-        told: its attributes' bytes; ``None`` where they are long.
+        key: the same for nodes that differ in the names of values alone; ``None`` where it nests or its attributes are long.
         nests: it holds graphs.
         holds: it holds tensors, outside of graphs.
     """
@@ -71,7 +76,7 @@ class Node:
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    told: tuple[bytes, ...] | None
+    key: tuple[Any, ...] | None
     nests: bool
     holds: bool
 
@@ -83,15 +88,17 @@ def node_of(node: Any) -> Node:
     Raises:
         IntegrityError: the domain or operator is no UTF-8.
     """
-    attributes = node.attribute
+    attributes, outputs = node.attribute, tuple(node.output)
+    told, nests = _told(attributes), bool(graphs_in(attributes))
+    domain, name = domain_of(node.domain), text(node.op_type)
     return Node(
-        domain_of(node.domain),
-        text(node.op_type),
+        domain,
+        name,
         tuple(node.input),
-        tuple(node.output),
-        _told(attributes),
-        bool(graphs_in(attributes)),
-        any(a.HasField("t") or a.tensors or a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes),
+        outputs,
+        None if nests or told is None else (name, domain, told, len(outputs)),
+        nests,
+        any(a.HasField("t") or a.tensors for a in attributes),
     )
 
 

@@ -82,6 +82,9 @@ class NodeUse:
     attributes: tuple[tuple[str, int | str | None], ...] = ()
     body: "tuple[NodeUse, ...]" = ()
 
+    def __hash__(self) -> int:  # by part of what makes two equal: sets of uses are made for every model
+        return hash((self.name, self.version, self.inputs, self.outputs))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFolder:

@@ -33,7 +33,7 @@ class Numbers:
         """Its number; mappings are the only values of facts that have no hash."""
         if fact is None:
             return 0
-        value = tuple(sorted(fact.value.items())) if isinstance(fact.value, Mapping) else fact.value
+        value = frozenset(fact.value.items()) if isinstance(fact.value, Mapping) else fact.value
         key = (value, fact.source, fact.measured)
         number = self._given.get(key)
         if number is None:

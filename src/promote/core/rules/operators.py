@@ -33,7 +33,8 @@ def operators(case: Case) -> Answer:
     if release is None:
         return None  # the rules about opset and IR version say what is known of this release
     version, implemented = release
-    faults = [(node, why) for node in sorted(case.model.nodes.value, key=repr) if (why := implemented.fault(node))]
+    broken = [(node, why) for node in case.model.nodes.value if (why := implemented.fault(node))]
+    faults = sorted(broken, key=lambda fault: repr(fault[0]))
     if not faults:
         return finding(Outcome.OK, f"{len(case.model.nodes.value)} uses of operators", case.model.nodes,
                        label=f"onnxruntime {version} of {ROW}")  # fmt: skip
