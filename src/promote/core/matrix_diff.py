@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from promote.core.matrix import Matrix
 from promote.core.rules.engine import RULES
+from promote.core.rules.readers import OF_HOST, READERS
 from promote.errors import PromoteError
 
 # Table -> the fields that tell its rows apart. A table not named here is one row, or its rows are told by their place.
@@ -31,33 +32,6 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "gpus": ("name",),
     "dtype_support": ("compute_capabilities",),
     "exporters": ("name",),
-}
-# Table -> rules that read it (docs/reference/matrix.md has the same table; a test holds them together).
-READERS: dict[str, tuple[str, ...]] = {
-    "triton_releases": ("triton-release", "compute-capability"),
-    "cuda_driver_floors": ("driver-floor",),
-    "cuda_forward_compat": ("driver-floor",),
-    "onnxruntime": ("onnx-opset", "onnx-ir", "onnx-ml-opset", "external-data"),
-    "onnxruntime_opset_floor": ("onnx-opset",),
-    "operator_domains": ("onnx-domains",),
-    "io_types": ("io-types",),
-    "tensorrt_plan_rules": ("plan-arch", "plan-version", "plan-gpu"),
-    "gpus": ("compute-capability", "driver-floor"),
-    "dtype_support": ("dtypes",),
-    "memory_estimate": ("memory-fit",),
-}
-# Fact of a target -> rules that read it.
-_OF_HOST: dict[str, tuple[str, ...]] = {
-    "device": ("format", "driver-floor", "compute-capability", "dtypes", "config-instances"),
-    "arch": ("plan-arch",),
-    "triton": ("triton-release", "compute-capability", "io-types"),
-    "onnxruntime": ("onnx-opset", "onnx-ir", "onnx-ml-opset", "external-data"),
-    "tensorrt": ("plan-version",),
-    "cuda": ("driver-floor",),
-    "driver": ("driver-floor",),
-    "gpu": ("driver-floor",),
-    "compute_capability": ("compute-capability", "plan-gpu", "dtypes"),
-    "memory_bytes": ("memory-fit",),
 }
 _PROSE = frozenset({"source", "note", "confidence", "memory_source"})
 
@@ -110,16 +84,8 @@ def diff(old: Matrix, new: Matrix) -> MatrixDiff:
                 rows.append(row)
     targets = _targets(old, new)
     touched = {rule for row in rows if row.matters for rule in READERS.get(row.table, ())}
-    touched |= {rule for facts in targets.values() for fact in facts for rule in _OF_HOST.get(fact, ())}
-    touched |= {
-        rule for row in rows if row.table == "triton_checks" and row.matters for rule in ("config-*", "io-types")
-    }
-    every = [rule.id for rule in RULES]
-    return MatrixDiff(tuple(rows), targets, tuple(rule for rule in every if rule in touched or _config(rule, touched)))
-
-
-def _config(rule: str, touched: set[str]) -> bool:
-    return rule.startswith("config-") and "config-*" in touched
+    touched |= {rule for facts in targets.values() for fact in facts for rule in OF_HOST.get(fact, ())}
+    return MatrixDiff(tuple(rows), targets, tuple(rule.id for rule in RULES if rule.id in touched))
 
 
 def _rows(table: str, value: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from promote.ports import Exporter, Ledger, Registry, Runs, Server, Store
 from promote.wiring.hosts import Hosts
 
 if TYPE_CHECKING:
-    from promote.adapters.passports import Item
+    from promote.core.passport_item import Item
 
 
 class Parts(Hosts):
@@ -41,12 +41,14 @@ class Parts(Hosts):
             paths: folders or files; see ``adapters.passports.find``.
             models: of a registry, the models to ask for; none: all that it lists.
         """
+        from promote.adapters.oci.passports import read_layout
         from promote.adapters.passports import find
 
         base = self._registry_base
         if paths or base.startswith("oci:"):
             for path in paths or (base.removeprefix("oci:"),):
-                yield from find(path)
+                for item in find(path):
+                    yield from read_layout(item.layout) if item.layout else (item,)
             return
         from promote.adapters.oci.listing import read_remote
 

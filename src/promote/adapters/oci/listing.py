@@ -14,10 +14,10 @@ from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import Origin, origin_of, parse_origin
 from promote.adapters.oci.registry import open_registry
 from promote.adapters.oci.transport import Transport, chunks
-from promote.adapters.passports import Item
 from promote.core.layout import PASSPORT
 from promote.core.manifest import LARGEST_MANIFEST, strict_json
 from promote.core.names import MODEL_NAME, model_name
+from promote.core.passport_item import Item
 from promote.errors import AuthError, InputError, IntegrityError, NotFound
 
 _TAG = re.compile(r"v[1-9][0-9]{0,9}")
