@@ -47,7 +47,7 @@ def find(path: str, suffixes: tuple[str, ...]) -> Tree:
     """
     models: list[str] = []
     files: list[str] = []
-    waiting = [path]
+    waiting = [Path(path).as_posix()]
     while waiting:
         folder = waiting.pop()
         try:

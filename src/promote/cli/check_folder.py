@@ -5,6 +5,7 @@ A model that cannot be read is told and stops none of the others. Not here: one 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -82,7 +83,7 @@ def check_folder(wiring: "Wiring", target: Target, folder: str, rule: Rule | Non
             hint="name a model file, its folder, or a model repository",
         )
     told = Told(form, rule)
-    subjects, faults = wiring.model_subjects(tree.models)
+    subjects, faults = wiring.model_subjects(tree.models, whole=tree.models != (Path(folder).as_posix(),))
     for path, error in faults:
         told.error(path, error)
     if len(subjects) == 1 and not (tree.files or faults) and form == "text":

@@ -39,6 +39,7 @@ def show(config: str | None, table: str | None, as_json: bool) -> None:
         say(f"\n{matrix.file}, collected {matrix.tables.collected}\nnext: promote matrix show TABLE")
     else:
         columns = list(dict.fromkeys(key for row in shown[table] for key in row if key != "note"))
+        columns.sort(key=("confidence", "source").__contains__)  # long ones last
         print_table(columns, [[_shown(row.get(column)) for column in columns] for row in shown[table]])
 
 

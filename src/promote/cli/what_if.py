@@ -45,7 +45,7 @@ def command(
     from promote.wiring import open_wiring
 
     wiring = open_wiring(config, Silent(), registry=registry)
-    say_if_stale(wiring.matrix)
+    stale = say_if_stale(wiring.matrix)
     changes = {key: value for key, value in supposed.items() if value is not None}
     hosts = [change(wiring.target(name), changes, wiring.matrix) for name in dict.fromkeys(names)]
     what_if = WhatIf(hosts, wiring.matrix)
@@ -53,7 +53,7 @@ def command(
     totals = counts(judged)
     code = 6 if judged.faults else 10 if totals["breaks"] else 11 if totals["undecided"] else 0
     if as_json:
-        print_json_page(judged, what_if.hosts, code, everything)
+        print_json_page(judged, what_if.hosts, code, everything, stale)
     elif as_jsonl:
         print_lines(judged, what_if.hosts, everything)
     else:

@@ -143,13 +143,14 @@ def print_lines(judged: "Judged", hosts: "Sequence[Host]", everything: bool) -> 
     _write(f"{line}\n" for line in _damaged(judged))
 
 
-def print_json_page(judged: "Judged", hosts: "Sequence[Host]", code: int, everything: bool) -> None:
-    """One JSON object, written as it is made."""
+def print_json_page(judged: "Judged", hosts: "Sequence[Host]", code: int, everything: bool, stale: bool) -> None:
+    """One JSON object, written as it is made; ``stale``: the matrix is."""
     total = counts(judged)
     head: dict[str, Any] = {
         "schema": SCHEMA,
         "command": "what-if",
         "exit": {"code": code, "reason": EXIT_CODES[code]},
+        "matrix_stale": stale,
         "targets": [
             {"name": h.name, "supposed": {k: {"before": a, "after": b} for k, (a, b) in h.differences().items()}}
             for h in hosts

@@ -99,10 +99,16 @@ class Subjects(Parts):
 
         return find(path, SUFFIXES)
 
-    def model_subjects(self, paths: Sequence[str]) -> tuple[list[Subject], list[tuple[str, PromoteError]]]:
+    def model_subjects(
+        self, paths: Sequence[str], *, whole: bool = True
+    ) -> tuple[list[Subject], list[tuple[str, PromoteError]]]:
         """Each served version of these models' directories, and which could not be read.
 
         Models of one folder are neighbours; an ensemble comes after the models that it is made of.
+
+        Args:
+            paths: the directories.
+            whole: these are all models of their folders; else nothing is known of neighbours.
         """
         subjects: list[Subject] = []
         faults: list[tuple[str, PromoteError]] = []
@@ -114,7 +120,7 @@ class Subjects(Parts):
                     read[folder.name] = (path, folder, config)
                 except PromoteError as error:
                     faults.append((path, error))
-            neighbours: dict[str, Neighbour] = {}
+            neighbours: dict[str, Neighbour] | None = {} if whole else None
             for name in in_order({name: config for name, (_, _, config) in read.items()}):
                 try:
                     subjects += self._versions(*read[name], neighbours)
@@ -129,7 +135,7 @@ class Subjects(Parts):
         return folder, None if folder.config is None else parse_config(folder.config, f"{folder.name}/config.pbtxt")
 
     def _versions(
-        self, path: str, folder: ModelFolder, config: "ModelConfig | None", neighbours: dict[str, Neighbour]
+        self, path: str, folder: ModelFolder, config: "ModelConfig | None", neighbours: dict[str, Neighbour] | None
     ) -> list[Subject]:
         """A subject a served version; one for a model that serves none, so that the rules say so."""
         made = []

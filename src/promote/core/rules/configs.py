@@ -35,7 +35,10 @@ def config_name(case: Case) -> Answer:
     versions = list(config.version_policy.specific.versions)
     if case.version and versions and case.version not in versions:
         faults.append(unfit(case, f"versions {versions}", "version_policy", f"version {case.version}"))
-    return tuple(faults) or finding(Outcome.OK, f"{config.name} on {config.backend}")
+    return tuple(faults) or finding(
+        Outcome.OK,
+        f"{config.name or case.name} on {printable(config.backend or config.platform or 'a backend that Triton chooses', 40)}",
+    )
 
 
 def _backend_faults(case: Case, config: Any) -> Iterator[tuple[str, str]]:
