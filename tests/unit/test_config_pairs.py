@@ -3,7 +3,7 @@
 import pytest
 
 from promote.core.verdict import Outcome
-from tests.contract.test_config_rules import ENSEMBLES, MODEL, PAIRS, said_of
+from tests.contract.test_config_rules import ENSEMBLES, MODEL, PAIRS, WIRING, said_of
 from tests.parts.config_cases import (
     PASS_ON,
     STEPS,
@@ -16,6 +16,8 @@ from tests.parts.config_cases import (
     step,
     warm,
 )
+from tests.unit.test_matrix import MATRIX
+from tests.unit.test_rules import on
 
 CASES = PAIRS | ENSEMBLES
 
@@ -64,3 +66,26 @@ def test_a_model_without_a_configuration_is_told_by_its_files(tmp_path):
     said = said_of(tmp_path / "m")
     assert said[Outcome.DEGRADED] == {"config-complete"}
     assert said[Outcome.BROKEN] | said[Outcome.UNKNOWN] == set()
+
+
+PLANS = 'backend: "tensorrt"\ncc_model_filenames {{ key: "{}" value: "ada.plan" }}\n'
+
+
+@pytest.mark.parametrize(
+    ("capability", "files", "outcomes"),
+    [
+        ("8.9", ("1/ada.plan",), ["ok"]),
+        ("8.9", ("1/model.plan",), ["broken"]),
+        ("9.0", ("1/model.plan",), ["ok"]),
+        ("9.0", ("1/ada.plan",), ["broken"]),
+        (None, ("1/ada.plan", "1/model.plan"), ["unknown"]),
+    ],
+)
+def test_a_plan_for_the_targets_compute_capability_counts_alone(tmp_path, capability, files, outcomes):
+    plan = b"ftrt" + bytes(20) + bytes([10, 16, 1, 11]) + bytes(100)
+    folder = Folder(PLANS.format("8.9"), dict.fromkeys(files, plan)).write(tmp_path, "m")
+    target = on(gpu=None, compute_capability=capability)
+    (subject,), _ = WIRING.model_subjects([str(folder)], capability=capability or "")
+    findings = subject.judge(target, MATRIX).findings
+    assert [finding.outcome.value for finding in findings if finding.rule == "model-files"] == outcomes
+    assert (subject.facts.tensorrt is not None) == (outcomes != ["broken"])

@@ -83,7 +83,8 @@ def check_folder(wiring: "Wiring", target: Target, folder: str, rule: Rule | Non
             hint="name a model file, its folder, or a model repository",
         )
     told = Told(form, rule)
-    subjects, faults = wiring.model_subjects(tree.models, whole=tree.models != (Path(folder).as_posix(),))
+    gpu, whole = wiring.matrix.complete(target).host.compute_capability, tree.models != (Path(folder).as_posix(),)
+    subjects, faults = wiring.model_subjects(tree.models, whole=whole, capability=gpu.value if gpu else "")
     for path, error in faults:
         told.error(path, error)
     if len(subjects) == 1 and not (tree.files or faults) and form == "text":

@@ -68,8 +68,14 @@ def served(folder: ModelFolder, config: "ModelConfig | None") -> tuple[int, ...]
     return tuple(there[-count:]) if count else ()
 
 
-def model_filename(folder: ModelFolder, config: "ModelConfig | None") -> str:
-    """What the backend opens in a version's directory; empty where that is not known, or nothing is opened."""
+def model_filename(folder: ModelFolder, config: "ModelConfig | None", capability: str = "") -> str:
+    """What the backend opens in a version's directory; empty where that is not known, or nothing is opened.
+
+    ``capability`` is the GPU's: a TensorRT model may name a plan for each, which then counts alone
+    (tensorrt_backend ``src/model_state.cc``).
+    """
+    if config is not None and capability in config.cc_model_filenames and backend_of(folder, config) == "tensorrt":
+        return str(config.cc_model_filenames[capability])
     named = config.default_model_filename if config is not None else ""
     if named:
         return named
@@ -78,12 +84,12 @@ def model_filename(folder: ModelFolder, config: "ModelConfig | None") -> str:
     return FILES.get(backend_of(folder, config), "")
 
 
-def model_path(folder: ModelFolder, config: "ModelConfig | None", version: int) -> str:
+def model_path(folder: ModelFolder, config: "ModelConfig | None", version: int, capability: str = "") -> str:
     """The file of that version that is there to be read, relative to the directory; empty where there is none.
 
     An ONNX model may be a directory of that name that holds ``model.onnx``.
     """
-    name = model_filename(folder, config)
+    name = model_filename(folder, config, capability)
     if not name:
         return ""
     path = posixpath.normpath(f"{version}/{name}")

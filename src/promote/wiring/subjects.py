@@ -100,7 +100,7 @@ class Subjects(Parts):
         return find(path, SUFFIXES)
 
     def model_subjects(
-        self, paths: Sequence[str], *, whole: bool = True
+        self, paths: Sequence[str], *, whole: bool = True, capability: str = ""
     ) -> tuple[list[Subject], list[tuple[str, PromoteError]]]:
         """Each served version of these models' directories, and which could not be read.
 
@@ -109,6 +109,7 @@ class Subjects(Parts):
         Args:
             paths: the directories.
             whole: these are all models of their folders; else nothing is known of neighbours.
+            capability: of the GPU that shall serve them, where it is known: it may choose the file.
         """
         subjects: list[Subject] = []
         faults: list[tuple[str, PromoteError]] = []
@@ -123,7 +124,7 @@ class Subjects(Parts):
             neighbours: dict[str, Neighbour] | None = {} if whole else None
             for name in in_order({name: config for name, (_, _, config) in read.items()}):
                 try:
-                    subjects += self._versions(*read[name], neighbours)
+                    subjects += self._versions(*read[name], neighbours, capability)
                 except PromoteError as error:
                     faults.append((read[name][0], error))
         return subjects, faults
@@ -135,12 +136,17 @@ class Subjects(Parts):
         return folder, None if folder.config is None else parse_config(folder.config, f"{folder.name}/config.pbtxt")
 
     def _versions(
-        self, path: str, folder: ModelFolder, config: "ModelConfig | None", neighbours: dict[str, Neighbour] | None
+        self,
+        path: str,
+        folder: ModelFolder,
+        config: "ModelConfig | None",
+        neighbours: dict[str, Neighbour] | None,
+        capability: str,
     ) -> list[Subject]:
         """A subject a served version; one for a model that serves none, so that the rules say so."""
         made = []
         for version in served(folder, config) or (0,):
-            file = model_path(folder, config, version)
+            file = model_path(folder, config, version, capability)
             label, facts = f"{path}/{file}" if file else path, self._facts(f"{path}/{file}", folder, config, file)
             made.append(Subject(label, facts, config, folder.name, version, folder=folder, neighbours=neighbours))
         return made

@@ -4,7 +4,7 @@ import posixpath
 
 from promote.core.model_folder import USUAL_FILES, backend_of, model_filename, model_path, served
 from promote.core.names import printable
-from promote.core.rules.case import Answer, Case, finding, rule, unfit
+from promote.core.rules.case import Answer, Case, finding, no_host_fact, rule, unfit
 from promote.core.verdict import Finding, Outcome
 
 _SOURCE = "triton core src/model_repository_manager/model_lifecycle.cc; src/constants.h"
@@ -41,15 +41,23 @@ def model_versions(case: Case) -> Answer:
 @rule(
     "model-files",
     title="Every served version holds the file its backend opens",
-    source="triton core src/constants.h; onnxruntime_backend src/onnxruntime.cc",
+    source="triton core src/constants.h; onnxruntime_backend src/onnxruntime.cc; tensorrt_backend src/model_state.cc",
     applies=_has_folder,
     remedy="rename the file, or name it in default_model_filename",
 )
 def model_files(case: Case) -> Answer:
-    """The backend opens ``default_model_filename`` or its own usual name, in every version that is served."""
+    """The backend opens ``default_model_filename`` or its own usual name, in every version that is served.
+
+    A TensorRT model may name a plan for each compute capability in ``cc_model_filenames``. A Python model without its file is
+    not refused: the server 2.51.0 waited for it for minutes.
+    """
     folder, config = case.folder, case.config
     assert folder is not None  # noqa: S101
-    backend, name = backend_of(folder, config), model_filename(folder, config)
+    backend, fact = backend_of(folder, config), case.target.host.compute_capability
+    if backend == "tensorrt" and config is not None and config.cc_model_filenames and fact is None:
+        return no_host_fact(case, "gpu", "as cc_model_filenames names a plan for each compute capability")
+    capability = fact.value if fact is not None else ""
+    name = model_filename(folder, config, capability)
     if not backend:
         return unfit(
             case,
@@ -62,7 +70,7 @@ def model_files(case: Case) -> Answer:
     faults = [
         unfit(case, f"no {printable(posixpath.normpath(f'{version}/{name}'), 80)}", "onnx_missing", "that file")
         for version in served(folder, config)
-        if not model_path(folder, config, version)
+        if not model_path(folder, config, version, capability)
     ]
     return tuple(faults) or finding(Outcome.OK, printable(name, 60))
 

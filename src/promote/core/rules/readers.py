@@ -41,7 +41,7 @@ OF_HOST: Mapping[str, frozenset[str]] = {
         "cuda": "driver-floor",
         "driver": "driver-floor",
         "gpu": "driver-floor",
-        "compute_capability": "compute-capability plan-gpu plan-tensorrt-gpu dtypes",
+        "compute_capability": "compute-capability plan-gpu plan-tensorrt-gpu dtypes model-files",
         "memory_bytes": "memory-fit",
         "memory_used_bytes": "memory-fit",
         "python": "python-version",
