@@ -7,6 +7,7 @@ A damaged one is told as an ``Item`` with its fault, so that one bad bundle hide
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from promote.adapters.whole_file import read_whole
 from promote.core.layout import PASSPORT
@@ -17,18 +18,32 @@ from promote.errors import IntegrityError, NotFound, PromoteError
 _MODELS = (".onnx", ".plan", ".engine")
 
 
-def find(path: str) -> Iterator[Item]:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a folder that one of several processes takes: every ``of``-th thing that lies right in it."""
+
+    place: int = 0
+    of: int = 1
+
+
+ALL = Share()
+
+
+def find(path: str, share: Share = ALL) -> Iterator[Item]:
     """Everything to judge at ``path``, in the order of names; links inside a folder are not followed.
 
     Args:
         path: a model file, a passport, an OCI layout, or a folder with any of these in it. Of a bundle the passport
             counts, and its model file is not read again.
+        share: the part wanted; what is no folder is all in the first.
 
     Raises:
         NotFound: nothing there.
     """
     if os.path.isdir(path):  # noqa: PTH112 - paths are text here: a hundred thousand of them
-        yield from _folder(path)
+        yield from _folder(path, share)
+    elif share.place:
+        return
     elif os.path.exists(path):  # noqa: PTH110
         yield Item(path, model=path) if not path.endswith(".json") else _passport(path, path)
     else:
@@ -37,7 +52,7 @@ def find(path: str) -> Iterator[Item]:
         )
 
 
-def _folder(top: str) -> Iterator[Item]:
+def _folder(top: str, share: Share) -> Iterator[Item]:
     """By hand and not by ``os.walk``, which asks the disk once more for every folder."""
     waiting = [top]
     while waiting:
@@ -46,10 +61,16 @@ def _folder(top: str) -> Iterator[Item]:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            yield Item(folder, fault=f"cannot read {printable(folder)}: {error.strerror}")
+            if folder != top or not share.place:
+                yield Item(folder, fault=f"cannot read {printable(folder)}: {error.strerror}")
             continue
         names = {entry.name for entry in found}
-        if {"oci-layout", "index.json"} <= names:
+        layout = {"oci-layout", "index.json"} <= names
+        if folder == top and share.of > 1:
+            if (layout or "promote" in names) and share.place:  # one thing, which the first takes
+                return
+            found = found if layout or "promote" in names else found[share.place :: share.of]
+        if layout:
             yield Item(folder, layout=folder)
             continue
         inner = [entry for entry in found if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")]

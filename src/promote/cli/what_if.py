@@ -1,18 +1,11 @@
 """``promote what-if``: a target changes, and every promoted model is judged before and after."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from promote.cli import options
 from promote.cli.progress import Silent
 from promote.cli.render import say, say_if_stale
 from promote.core.names import printable
-
-if TYPE_CHECKING:
-    from promote.cli.what_if_page import Judged
-    from promote.core.what_if import WhatIf
-    from promote.wiring import Wiring
 
 
 @click.command("what-if")
@@ -39,6 +32,7 @@ def command(
 
     Exit code 0 nothing gets worse, 10 something breaks, 11 something becomes undecided, 6 a bundle is damaged.
     """
+    from promote.cli.what_if_judging import judge_all
     from promote.cli.what_if_page import counts, print_json_page, print_lines, print_page
     from promote.core.what_if import WhatIf, change
     from promote.errors import IntegrityError
@@ -64,30 +58,3 @@ def command(
         if not as_jsonl:
             raise IntegrityError(f"{len(judged.faults)} damaged, the others are judged")
     return code
-
-
-def judge_all(wiring: "Wiring", what_if: "WhatIf", paths: tuple[str, ...], models: tuple[str, ...]) -> "Judged":
-    """Judges everything found; equal facts once, a damaged bundle is kept as a fault."""
-    from promote.cli.what_if_page import Judged
-    from promote.core.passport_facts import read_facts, read_passport
-    from promote.errors import InputError, IntegrityError
-
-    seen: dict[object, object] = {}
-    judged, groups = Judged(), dict[bytes, list[tuple[str, int, str]]]()
-    for item in wiring.passports(paths, models):
-        try:
-            if item.fault:
-                raise IntegrityError(item.fault)
-            if item.model:
-                changes = what_if.changes(wiring.read_facts(item.model))
-                judged.groups.append((changes, [(item.where, 0, item.where)]))
-                continue
-            passport = read_passport(item.passport, "it")
-            if passport.key not in groups:
-                changes = what_if.changes(read_facts(passport.raw, "it", seen))
-                groups[passport.key] = []
-                judged.groups.append((changes, groups[passport.key]))
-            groups[passport.key].append((passport.name, passport.version, item.where))
-        except (IntegrityError, InputError) as error:
-            judged.faults.append((item.where, error.message))
-    return judged

@@ -23,28 +23,49 @@ _HEAD = ("model", "target", "verdict", "effect", "rule", "outcome", "has")
 _CHUNK = 4096
 
 
+Named = tuple[str, int, str]
+"""A model's name and version, and where it lies; of a model file, its path and 0."""
+
+
 @dataclass(slots=True)
 class Judged:
     """What came of it: models in groups of equal facts, so that a hundred thousand take little memory.
 
     Args:
-        groups: the changes, one a host, and the models (name, version, where) they hold for.
+        groups: by a key that is equal for equal facts: the changes, one a host, and the models they hold for.
         faults: where a bundle is damaged, and how.
     """
 
-    groups: "list[tuple[tuple[Change, ...], list[tuple[str, int, str]]]]" = field(default_factory=list)
+    groups: "dict[bytes, tuple[tuple[Change, ...], list[Named]]]" = field(default_factory=dict)
     faults: list[tuple[str, str]] = field(default_factory=list)
 
-    def models(self) -> "Iterator[tuple[str, int, str, int]]":
+    def knows(self, key: bytes, model: Named) -> bool:
+        """Whether these facts were judged before; then the model is noted among them."""
+        group = self.groups.get(key)
+        if group is not None:
+            group[1].append(model)
+        return group is not None
+
+    def add(self, key: bytes, model: Named, changes: "tuple[Change, ...]") -> None:
+        """Facts judged for the first time, and the first model that has them."""
+        self.groups[key] = (changes, [model])
+
+    def join(self, other: "Judged") -> None:
+        """What another process found."""
+        for key, (changes, models) in other.groups.items():
+            self.groups.setdefault(key, (changes, []))[1].extend(models)
+        self.faults = sorted(self.faults + other.faults)
+
+    def models(self) -> Iterator[tuple[str, int, str, int]]:
         """Name, version, where and group of each, by name and version."""
-        rows = ((*model, place) for place, (_, models) in enumerate(self.groups) for model in models)
+        rows = ((*model, place) for place, (_, models) in enumerate(self.groups.values()) for model in models)
         yield from sorted(rows)
 
 
 def counts(judged: "Judged") -> Counter[str]:
     """Effect -> how many combinations of a model and a host; and ``rebuild``."""
     total: Counter[str] = Counter()
-    for changes, models in judged.groups:
+    for changes, models in judged.groups.values():
         for change in changes:
             total[change.effect] += len(models)
             total["rebuild"] += len(models) * change.rebuild
@@ -60,7 +81,7 @@ def print_page(judged: "Judged", hosts: "Sequence[Host]", everything: bool) -> N
         say(f"{host.name}: {told or 'nothing differs'}")
     say()
     tails = [[_rows(change, host, everything) for change, host in zip(changes, hosts, strict=True)]
-             for changes, _ in judged.groups]  # fmt: skip
+             for changes, _ in judged.groups.values()]  # fmt: skip
     if any(rows for group in tails for rows in group):
         widths = [
             max(map(len, column))
@@ -107,7 +128,7 @@ def _write(lines: Iterator[str]) -> None:
 def _sums(judged: "Judged", hosts: "Sequence[Host]") -> None:
     rules: Counter[tuple[str, str, str]] = Counter()
     remedies: dict[tuple[str, str, str], set[str]] = {}
-    for changes, models in judged.groups:
+    for changes, models in judged.groups.values():
         for change, host in zip(changes, hosts, strict=True):
             for shift in change.shifts:
                 key = (host.name, shift.effect, shift.rule)
@@ -122,7 +143,7 @@ def _sums(judged: "Judged", hosts: "Sequence[Host]") -> None:
         remedy = f"; do: {printable(min(said), 200)}" if len(said) == 1 else ""
         remedy = f"; do: promote matrix explain {rule}" if len(said) > 1 else remedy
         say(f"{target}: {rule} {effect}: {number:,}{remedy}")
-    total, models_ = counts(judged), sum(len(models) for _, models in judged.groups)
+    total, models_ = counts(judged), sum(len(models) for _, models in judged.groups.values())
     rebuilt = f" ({total['rebuild']:,} must be rebuilt)" if total["rebuild"] else ""
     say(
         f"{models_:,} models on {len(hosts)} hosts, different facts {len(judged.groups):,}: {total['breaks']:,} break{rebuilt}, "
@@ -176,7 +197,7 @@ def _damaged(judged: "Judged") -> Iterator[str]:
 def _objects(judged: "Judged", hosts: "Sequence[Host]", everything: bool) -> Iterator[str]:
     tails = [
         [_tail(c, h) for c, h in zip(changes, hosts, strict=True) if everything or c.shifts]
-        for changes, _ in judged.groups
+        for changes, _ in judged.groups.values()
     ]
     for name, version, where, place in judged.models():
         own = {"path": where} | ({"model": name, "version": version} if version else {})

@@ -1,20 +1,19 @@
 """What if a host changed: the verdict before and after, rule by rule, for every model that was promoted. Pure.
 
-Judging is fast because little of it is done twice: models with equal facts are judged once, and a rule is asked once for
-each combination of the facts it really reads (``rules.memory``). Not here: where passports lie
-(``adapters.passports``), and what a rule says (``rules``).
+Not here: how a hundred thousand are judged in seconds (``answers``), where passports lie (``adapters.passports``), and what
+a rule says (``rules``).
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promote.core.facts import ModelFacts, Target
+from promote.core.answers import Answer, Answers
+from promote.core.facts import Fact, ModelFacts, Target
 from promote.core.matrix import Matrix, with_settings
 from promote.core.rules.case import Rule
 from promote.core.rules.engine import RULES
-from promote.core.rules.memory import Keys, Numbers, Remembering
 from promote.core.verdict import WORST_FIRST, Finding, Outcome
 from promote.errors import InputError
 
@@ -145,67 +144,100 @@ def _rank(outcome: Outcome | None) -> int:
     return _FINE if outcome is None else _RANK[outcome]
 
 
-Answers = tuple[Finding | None, ...]
-"""The worst finding of each rule, in the rules' order."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What some rules say of a model on one host, before and after: the worst places in ``WORST_FIRST``, and the shifts."""
+
+    before: int
+    after: int
+    shifts: tuple[tuple[int, Shift], ...]
 
 
-def compare(before: Answers, after: Answers) -> Change:
-    """The change from one host's answers to the other's."""
+_Parts = tuple[_Part, ...]
+
+
+def _parts(said: Sequence[tuple[int, tuple[Answer, ...]]]) -> _Parts:
+    """For each host what the rules said; ``said`` has two answers a host, before and after."""
+    hosts = range(0, len(said[0][1]), 2) if said else ()
+    return tuple(_part([(place, answers[at], answers[at + 1]) for place, answers in said]) for at in hosts)
+
+
+def _part(said: Sequence[tuple[int, Answer, Answer]]) -> _Part:
     shifts = []
-    worst_before = worst_after = _FINE
-    for old, new in zip(before, after, strict=True):
-        was = _FINE if old is None else _RANK[old.outcome]
-        now = was if old is new else _FINE if new is None else _RANK[new.outcome]
-        worst_before = was if was < worst_before else worst_before
-        worst_after = now if now < worst_after else worst_after
+    before = after = _FINE
+    for place, old, new in said:
+        was, now = _rank(_outcome(old)), _rank(_outcome(new))
+        before, after = min(before, was), min(after, now)
         finding = new or old
         if was != now and finding is not None:
-            shifts.append(Shift(finding.rule, _outcome(old), _outcome(new), finding))
-    shifts.sort(key=lambda shift: EFFECTS.index(shift.effect))
-    effect = shifts[0].effect if shifts else SAME
-    rebuild = any(shift.effect == BREAKS and shift.rule.startswith("plan-") for shift in shifts)
-    return Change(_WORDS[worst_before], _WORDS[worst_after], effect, rebuild, tuple(shifts))
+            shifts.append((place, Shift(finding.rule, _outcome(old), _outcome(new), finding)))
+    return _Part(before, after, tuple(shifts))
 
 
-def _outcome(finding: Finding | None) -> Outcome | None:
+def _outcome(finding: Answer) -> Outcome | None:
     return None if finding is None else finding.outcome
 
 
-class Judge:
-    """All rules on one host, remembering what each said.
-
-    Args:
-        target: completed.
-        matrix: what the world accepts.
-        rules: for tests.
-    """
-
-    def __init__(self, target: Target, matrix: Matrix, rules: tuple[Rule, ...] = RULES) -> None:
-        self._rules = [Remembering(rule, target, matrix, _worst) for rule in rules]
-
-    def answers(self, model: ModelFacts, keys: Keys) -> Answers:
-        """The worst finding of each rule; ``keys`` are those of the model."""
-        return tuple([rule.ask(model, keys) for rule in self._rules])
-
-
-def _worst(findings: tuple[Finding, ...]) -> Finding | None:
-    return min(findings, key=lambda finding: _rank(finding.outcome), default=None)
+def _change(parts: Sequence[_Part]) -> Change:
+    """All that the rules say of a model on one host."""
+    placed = [shift for part in parts for shift in part.shifts]
+    placed.sort(key=lambda pair: (EFFECTS.index(pair[1].effect), pair[0]))
+    shifts = tuple(shift for _, shift in placed)
+    rebuild = any(shift.effect == BREAKS and shift.rule.startswith("plan-") for shift in shifts)
+    before, after = min(part.before for part in parts), min(part.after for part in parts)
+    return Change(_WORDS[before], _WORDS[after], shifts[0].effect if shifts else SAME, rebuild, shifts)
 
 
 class WhatIf:
-    """The changes of many models on some hosts, each combination of facts judged once.
+    """The changes of many models on some hosts.
 
     Args:
         hosts: before and after.
         matrix: what the world accepts.
+        rules: for tests.
     """
 
-    def __init__(self, hosts: Iterable[Host], matrix: Matrix) -> None:
+    def __init__(self, hosts: Iterable[Host], matrix: Matrix, rules: Sequence[Rule] = RULES) -> None:
         self.hosts = tuple(hosts)
-        self._judges = [(Judge(host.before, matrix), Judge(host.after, matrix)) for host in self.hosts]
-        self._numbers = Numbers()
+        targets = [target for host in self.hosts for target in (host.before, host.after)]
+        self._answers: Answers[_Parts] = Answers(targets, matrix, rules, _parts)
+        self._known: dict[tuple[int, ...], tuple[tuple[_Parts, ...], tuple[Change, ...]]] = {}
 
-    def changes(self, model: ModelFacts) -> tuple[Change, ...]:
-        """One for each host, in their order."""
-        keys = Keys(model, self._numbers)
-        return tuple(compare(before.answers(model, keys), after.answers(model, keys)) for before, after in self._judges)
+    def changes(self, model: ModelFacts, numbers: Mapping[str, Hashable] | None = None) -> tuple[Change, ...]:
+        """One for each host, in their order.
+
+        Args:
+            model: its facts.
+            numbers: for each fact something that is equal for equal facts, where it is known.
+        """
+        rows = self._answers.rows(model, numbers or {name: _hashed(getattr(model, name)) for name in _FACTS})
+        key = tuple([id(row) for row in rows])
+        known = self._known.get(key)
+        if known is None:  # the rows are kept with it, so that no other ever has their ids
+            known = self._known[key] = (rows, tuple(_change(parts) for parts in zip(*rows, strict=True)))
+        return known[1]
+
+
+_FACTS = tuple(f.name for f in dataclasses.fields(ModelFacts))
+
+
+def _hashed(fact: Fact[Any] | None) -> Hashable:
+    """Mappings are the only values of facts that have no hash."""
+    if fact is None or not isinstance(fact.value, Mapping):
+        return fact
+    return tuple(sorted(fact.value.items())), fact.source, fact.measured
+
+
+__all__ = [
+    "BREAKS",
+    "DEGRADES",
+    "EFFECTS",
+    "IMPROVES",
+    "SAME",
+    "UNDECIDED",
+    "Change",
+    "Host",
+    "Shift",
+    "WhatIf",
+    "change",
+]

@@ -34,25 +34,32 @@ class Parts(Hosts):
         url = self.registry_url or self.settings.registry.url
         return f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}" if url.startswith("oci:") else url
 
-    def passports(self, paths: tuple[str, ...] = (), models: tuple[str, ...] = ()) -> "Iterator[Item]":
+    def passport_paths(self, paths: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Where passports lie on this machine: ``paths``, else the layout; none where they lie in a registry."""
+        base = self._registry_base
+        return paths or ((base.removeprefix("oci:"),) if base.startswith("oci:") else ())
+
+    def passports(
+        self, paths: tuple[str, ...] = (), models: tuple[str, ...] = (), share: tuple[int, int] = (0, 1)
+    ) -> "Iterator[Item]":
         """The passports at ``paths``, else of every bundle that the registry or layout holds.
 
         Args:
             paths: folders or files; see ``adapters.passports.find``.
             models: of a registry, the models to ask for; none: all that it lists.
+            share: of paths only a part: which, of how many.
         """
         from promote.adapters.oci.passports import read_layout
-        from promote.adapters.passports import find
+        from promote.adapters.passports import Share, find
 
-        base = self._registry_base
-        if paths or base.startswith("oci:"):
-            for path in paths or (base.removeprefix("oci:"),):
-                for item in find(path):
+        if here := self.passport_paths(paths):
+            for path in here:
+                for item in find(path, Share(*share)):
                     yield from read_layout(item.layout) if item.layout else (item,)
             return
         from promote.adapters.oci.listing import read_remote
 
-        yield from read_remote(base, os.environ, models)
+        yield from read_remote(self._registry_base, os.environ, models)
 
     @cached_property
     def tracking_uri(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from promote.core.facts import Fact, ModelFacts, Target
 from promote.core.matrix import Matrix
 from promote.core.rules.case import Case, Rule
+from promote.core.rules.watched import Watched
 from promote.core.verdict import Finding
 
 R = TypeVar("R")
@@ -90,29 +91,13 @@ class Remembering(Generic[R]):
         key = keys.of(self.reads)
         if key in self.found:
             return self.found[key]
-        watched = _Watched(model)
+        read = set[str]()
+        watched = Watched(model, read)
         answer = self.keep(self.rule(Case(watched, self.target, self.matrix)))  # type: ignore[arg-type]
-        if watched.read - set(self.reads):
-            self.reads = tuple(sorted(watched.read | set(self.reads)))
+        if read - set(self.reads):
+            self.reads = tuple(sorted(read | set(self.reads)))
             self.found.clear()
         elif len(self.found) >= _MOST:
             self.found.clear()
         self.found[keys.of(self.reads)] = answer
         return answer
-
-
-class _Watched:
-    """Facts of a model that note which of them were read."""
-
-    __slots__ = ("_model", "read")
-
-    def __init__(self, model: ModelFacts) -> None:
-        self._model, self.read = model, set[str]()
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._model, name)
-        if name in FACTS:
-            self.read.add(name)
-        elif name == "__dataclass_fields__":  # whoever lists the fields may read them all
-            self.read.update(FACTS)
-        return value
