@@ -5,7 +5,6 @@ ever read on this target; when it reads one more, all answers are forgotten. The
 a model otherwise. Not here: which rules there are (``engine``).
 """
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from promote.core.verdict import Finding
 
 R = TypeVar("R")
 
-FACTS = tuple(f.name for f in dataclasses.fields(ModelFacts))
 _MOST = 100_000  # facts, and answers of one rule, that are remembered
 
 
