@@ -1,5 +1,7 @@
 """What Triton would serve of a model's directory: backend, versions, file; and in which order a repository is judged."""
 
+import time
+
 import pytest
 
 from promote.core.facts import ModelFolder
@@ -68,3 +70,11 @@ def test_of_several_versions_the_worst_counts():
     first = Neighbour(None, "degraded", (1,))
     assert first.worse(Neighbour(None, "incompatible", (2,))) == Neighbour(None, "incompatible", (1, 2))
     assert first.worse(Neighbour(None, "compatible", (2,))).word == "degraded"
+
+
+def test_a_long_chain_of_ensembles_is_put_in_order_at_once():
+    made_of = 'platform: "ensemble" ensemble_scheduling {{ step [ {{ model_name: "{}" }} ] }}'
+    configs = {f"m{n:05}": config(made_of.format(f"m{n + 1:05}")) for n in range(3_000)}
+    began = time.monotonic()
+    assert in_order(configs) == tuple(sorted(configs, reverse=True))
+    assert time.monotonic() - began < 2

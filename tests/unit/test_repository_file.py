@@ -85,6 +85,19 @@ def test_too_many_files_are_refused(tmp_path, monkeypatch):
         read_model(str(model(tmp_path, files=("1/a", "1/b"))))
 
 
+def test_too_many_versions_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(repository_file, "_MOST_VERSIONS", 2)
+    with pytest.raises(IntegrityError, match="3 versions"):
+        read_model(str(model(tmp_path, files=("1/a", "2/a", "3/a"))))
+
+
+def test_a_link_to_a_model_keeps_its_name(tmp_path, monkeypatch):
+    (tmp_path / "other").symlink_to(model(tmp_path))
+    assert read_model(str(tmp_path / "other")).name == "other"
+    monkeypatch.chdir(tmp_path / "m/1")
+    assert read_model("..").name == "m"
+
+
 def test_nothing_there_is_said(tmp_path):
     for read in (read_model, lambda path: find(path, (".onnx",))):
         with pytest.raises(InputError):

@@ -19,6 +19,7 @@ from promote.errors import InputError, IntegrityError
 
 _CONFIG = "config.pbtxt"
 _MOST_FILES = 100_000
+_MOST_VERSIONS = 1_000
 _RESERVED = ("warmup", "initial_state", "configs")
 _VERSION = re.compile(r"0|[1-9][0-9]{0,18}")
 
@@ -67,10 +68,11 @@ def read_model(path: str) -> ModelFolder:
 
     Raises:
         InputError: it cannot be read.
-        IntegrityError: more files than promote reads, or a configuration that is too large or no plain file.
+        IntegrityError: more files or versions than promote reads, or a configuration that is too large or no plain file.
     """
     try:
-        return _model(Path(path).resolve())
+        folder = Path(path).absolute()  # a link keeps its name, which is the model's
+        return _model(folder.resolve() if ".." in folder.parts else folder)
     except OSError as error:
         raise InputError(f"cannot read {printable(path)}: {error.strerror}") from error
 
@@ -90,6 +92,10 @@ def _scan(folder: str | Path) -> list[os.DirEntry[str]]:
 def _model(folder: Path) -> ModelFolder:
     folders = [e.name for e in _scan(folder) if e.is_dir(follow_symlinks=False)]
     versions = [name for name in folders if _VERSION.fullmatch(name)]
+    if len(versions) > _MOST_VERSIONS:
+        raise IntegrityError(
+            f"{printable(folder.name)} has {len(versions):,} versions, promote reads {_MOST_VERSIONS:,}"
+        )
     files: set[str] = set()
     for name in _files(folder):
         files.add(name)

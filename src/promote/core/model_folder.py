@@ -4,6 +4,7 @@ Not here: how a directory is read (``adapters.repository_file``), and whether wh
 Source: triton core ``src/model_config_utils.cc`` AutoCompleteBackendFields, ``src/constants.h``.
 """
 
+import heapq
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ FILES = {
     "pytorch": "model.pt",
     "python": "model.py",
 }
+_ONNX = FILES["onnxruntime"]
 _OF_PLATFORM = {
     "tensorrt_plan": "tensorrt",
     "onnxruntime_onnx": "onnxruntime",
@@ -47,10 +49,10 @@ def backend_of(folder: ModelFolder, config: "ModelConfig | None") -> str:
             return named
         if config.platform or config.default_model_filename:
             return _OF_FILE.get(config.default_model_filename, "")
-    # By name and not by number: Triton takes the first of a sorted set of texts.
+    # By name and not by number: Triton takes the first of a sorted set of texts. An ONNX model may be a directory.
     first = min(map(str, folder.versions), default="")
-    there = {path.split("/")[1] for path in folder.files if path.startswith(f"{first}/")}
-    return next((backend for file, backend in _OF_FILE.items() if file in there), "")
+    there = (f for f in _OF_FILE if f"{first}/{f}" in folder.files or f"{first}/{f}/{_ONNX}" in folder.files)
+    return next((_OF_FILE[file] for file in there), "")
 
 
 def served(folder: ModelFolder, config: "ModelConfig | None") -> tuple[int, ...]:
@@ -63,7 +65,8 @@ def served(folder: ModelFolder, config: "ModelConfig | None") -> tuple[int, ...]
     if choice == "all":
         return tuple(there)
     if choice == "specific":
-        return tuple(v for v in there if v in set(policy.specific.versions))
+        named = set(policy.specific.versions)
+        return tuple(version for version in there if version in named)
     count = policy.latest.num_versions
     return tuple(there[-count:]) if count else ()
 
@@ -93,7 +96,7 @@ def model_path(folder: ModelFolder, config: "ModelConfig | None", version: int, 
     if not name:
         return ""
     path = posixpath.normpath(f"{version}/{name}")
-    inside = f"{path}/{FILES['onnxruntime']}"
+    inside = f"{path}/{_ONNX}"
     if path in folder.files:
         return path
     return inside if inside in folder.files and backend_of(folder, config) == "onnxruntime" else ""
@@ -126,12 +129,18 @@ def steps(config: "ModelConfig | None") -> tuple[str, ...]:
 
 def in_order(configs: "Mapping[str, ModelConfig | None]") -> tuple[str, ...]:
     """The names sorted, but that an ensemble comes after the models it is made of; those in a circle come last."""
+    missing = {name: {step for step in steps(config) if step in configs} for name, config in configs.items()}
+    users: dict[str, list[str]] = {name: [] for name in configs}
+    for name, needed in missing.items():
+        for step in needed:
+            users[step].append(name)
+    ready = sorted(name for name, needed in missing.items() if not needed)  # sorted, so a heap
     placed: dict[str, None] = {}
-    waiting = sorted(configs)
-    while waiting:
-        ready = [
-            name for name in waiting if all(step in placed or step not in configs for step in steps(configs[name]))
-        ]
-        placed |= dict.fromkeys(ready or waiting)
-        waiting = [name for name in waiting if name not in placed]
-    return tuple(placed)
+    while ready:
+        name = heapq.heappop(ready)
+        placed[name] = None
+        for user in users[name]:
+            missing[user].discard(name)
+            if not missing[user]:
+                heapq.heappush(ready, user)
+    return (*placed, *sorted(configs.keys() - placed))
