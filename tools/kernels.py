@@ -95,14 +95,20 @@ def ask(cache: Path, release: str, wheel: Path) -> dict[str, Any]:
 
 def unpack(cache: Path, release: str, wheel: Path) -> str:
     """The wheel unpacked, with the NumPy it was built against; a PYTHONPATH that finds both."""
-    unpacked, old = cache / "unpacked" / release, tuple(map(int, release.split(".")[:2])) < (1, 19)
+    unpacked = cache / "unpacked" / release
     if not unpacked.exists():
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(unpacked)
+    return os.pathsep.join((str(unpacked), numpy_for(cache, release)))
+
+
+def numpy_for(cache: Path, release: str) -> str:
+    """A folder with the NumPy that wheels of that release were built against."""
+    old = tuple(map(int, release.split(".")[:2])) < (1, 19)
     numpy = cache / f"numpy-{1 if old else 2}"
     if not numpy.exists():
         pip("install", "--no-deps", "--target", str(numpy), NUMPY[old])
-    return os.pathsep.join((str(unpacked), str(numpy)))
+    return str(numpy)
 
 
 class Numbered:
@@ -117,10 +123,10 @@ class Numbered:
 
 def table(releases: list[str], sources: list[dict[str, str]], said: list[dict[str, Any]]) -> dict[str, Any]:
     """All releases' answers, each record once, sorted by what it says."""
-    names = sorted({t for one in said for t in _types(one)})
+    names = sorted({t for one in said for t in types_of(one)})
     number, sets = {name: n for n, name in enumerate(names)}, Numbered()
-    schemas = _merge(said, "schemas", lambda s: _schema(s, number, sets))
-    kernels = _merge(said, "kernels", lambda k: _kernel(k, number, sets))
+    schemas = merge(said, "schemas", lambda s: _schema(s, number, sets))
+    kernels = merge(said, "kernels", lambda k: kernel_record(k, number, sets))
     return {
         "format": 1,
         "provider": "CPUExecutionProvider",
@@ -133,7 +139,7 @@ def table(releases: list[str], sources: list[dict[str, str]], said: list[dict[st
     }
 
 
-def _types(one: dict[str, Any]) -> Iterable[str]:
+def types_of(one: dict[str, Any]) -> Iterable[str]:
     for schema in one["schemas"]:
         for formal in (*schema["inputs"], *schema["outputs"]):
             yield from formal[4]
@@ -142,7 +148,7 @@ def _types(one: dict[str, Any]) -> Iterable[str]:
             yield from types
 
 
-def _merge(said: list[dict[str, Any]], kind: str, record: Callable[[dict[str, Any]], str]) -> list[Any]:
+def merge(said: list[dict[str, Any]], kind: str, record: Callable[[dict[str, Any]], str]) -> list[Any]:
     """Distinct records, each with the mask of the releases that gave it."""
     masks: dict[str, int] = {}
     for bit, one in enumerate(said):
@@ -164,7 +170,7 @@ def _schema(schema: dict[str, Any], number: dict[str, int], sets: Numbered) -> s
     return json.dumps([*head, schema["counts"], *formals, schema["attributes"]])
 
 
-def _kernel(kernel: dict[str, Any], number: dict[str, int], sets: Numbered) -> str:
+def kernel_record(kernel: dict[str, Any], number: dict[str, int], sets: Numbered) -> str:
     start, end = kernel["range"]
     types = {n: sets(tuple(sorted(number[t] for t in allowed))) for n, allowed in sorted(kernel["types"].items())}
     return json.dumps([kernel["domain"], kernel["name"], start, 0 if end >= INFINITE else end, types])
