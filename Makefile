@@ -38,8 +38,9 @@ bench: setup           ## The figures of docs/performance.md, one file each
 docs: setup            ## Pages that are generated: the rules
 	@$(BIN)/promote matrix explain --markdown > docs/reference/rules.md.new && mv docs/reference/rules.md.new docs/reference/rules.md
 
-kernels: setup         ## operator_kernels.json.gz anew, from the public wheels of every ONNX Runtime release
+kernels: setup         ## operator_kernels.json.gz and cuda_kernels.json.gz anew, from the public wheels of every ONNX Runtime release
 	@$(BIN)/python tools/kernels.py
+	@$(BIN)/python tools/cuda_kernels.py
 
 oracle: setup          ## promote check against really loading onnx's own operator models in every release
 	@$(BIN)/python benchmarks/oracle.py

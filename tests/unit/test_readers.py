@@ -10,6 +10,7 @@ import pytest
 from promote.core.facts import HostFacts
 from promote.core.kernels import KernelTable
 from promote.core.matrix import Tables
+from promote.core.placement import CudaTable
 from promote.core.rules.case import Case
 from promote.core.rules.engine import RULES
 from promote.core.rules.readers import OF_HOST, READERS
@@ -20,7 +21,11 @@ from tests.unit.test_matrix import MATRIX
 from tests.unit.test_rules import TABLE, on
 
 IDS = {rule.id for rule in RULES}
-FULL = dataclasses.replace(MATRIX, kernels=KernelTable(shipped("operator_kernels.json.gz").read_bytes()))
+FULL = dataclasses.replace(
+    MATRIX,
+    kernels=KernelTable(shipped("operator_kernels.json.gz").read_bytes()),
+    cuda=CudaTable(shipped("cuda_kernels.json.gz").read_bytes()),
+)
 
 
 class Watched:

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from promote.adapters.onnx_external import external_files
+from promote.adapters.onnx_memory import memory_of
 from promote.adapters.onnx_nodes import Walk, walked
 from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
 from promote.adapters.onnx_wire import skim
@@ -130,6 +131,7 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
     inside = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     inputs = tuple([spec_of(value) for value in graph.input if value.name not in inside])
     outputs = tuple([spec_of(value) for value in graph.output])
+    activations, tally = memory_of(model)
 
     def fact(value: T) -> Fact[T]:
         return Fact(value, source, measured=True)
@@ -145,6 +147,8 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
         external=fact(external_files(sizes, folder, name)),
         domains=fact(frozenset(seen.domains)),
         nodes=None if walk.too_deep else fact(frozenset(walk.uses)),
+        tally=fact(tally),
+        activations=fact(activations) if activations is not None else None,
         producer=fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip()),
         precision=fact(_precision(weights)),
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from promote.core.extents import Activations
 from promote.core.tensors import DType, TensorSpec
 
 T = TypeVar("T")
@@ -122,6 +123,8 @@ class ModelFacts:
         external: files beside the model that hold tensors.
         domains: operator domains that nodes really use, default domain ``""`` included.
         nodes: operators with the types they are used with, subgraphs and functions included.
+        tally: operator, ``domain:name``, to how many nodes use it, and how many of them only compute shapes.
+        activations: bytes of the tensors that are alive together while it answers; ``None`` too where too little is told.
         producer: name and version of the writer.
         precision: ``fp32``, ``fp16``, ``bf16``...
         arch: CPU architecture a TensorRT plan was built on.
@@ -144,6 +147,8 @@ class ModelFacts:
     external: Fact[tuple[ExternalFile, ...]] | None = None
     domains: Fact[frozenset[str]] | None = None
     nodes: Fact[frozenset[NodeUse]] | None = None
+    tally: Fact[Mapping[str, tuple[int, int]]] | None = None
+    activations: Fact[Activations] | None = None
     producer: Fact[str] | None = None
     precision: Fact[str] | None = None
     arch: Fact[str] | None = None
@@ -221,6 +226,7 @@ class Target:
         model_repository: folder Triton reads models from, as a path on that host.
         review: a person must approve a version before it is deployed here.
         max_batch_size: largest batch a client may send.
+        max_sequence: longest sequence a client may send; ``None``: the matrix's own.
         local: it is this machine, so facts can be measured here.
         bare: a runtime alone, without Triton: rules about the server and its configuration do not apply.
         notes: what is declared only and wants a probe, a line each.
@@ -236,6 +242,7 @@ class Target:
     model_repository: str = ""
     review: bool = True
     max_batch_size: int = 8
+    max_sequence: int | None = None
     local: bool = False
     bare: bool = False
     notes: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ _LARGEST = 32 * 1024 * 1024
 _WIDE = {"tensor(float16)": "tensor(float)"}
 UNKNOWN = NodeUse("", "", 0)  # what a function expands to, where its types are not known
 # A Constant becomes an initializer when the graph is read (onnxruntime core/graph/graph.cc), so it has no kernel.
-_NO_KERNEL = {("", "Constant")}
+NO_KERNEL = {("", "Constant")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +72,39 @@ class KernelTable:
         return self._ready[version]
 
 
-class Operators:
-    """What one release implements."""
+class Kernels:
+    """What one release implements on one provider."""
 
     def __init__(self, table: dict[str, Any], version: str) -> None:
         names, bit = table["types"], 1 << table["releases"].index(version)
-        self._version = numbers(version)
-        self._sets = [frozenset(names[n] for n in one) for one in table["sets"]]
-        self._schemas: dict[tuple[str, str], list[Any]] = {}
+        self.sets = [frozenset(names[n] for n in one) for one in table["sets"]]
         self._kernels: dict[tuple[str, str], list[Any]] = {}
-        for mask, domain, name, *rest in table["schemas"]:
-            if int(mask, 16) & bit:
-                self._schemas.setdefault((domain, name), []).append(rest)
         for mask, domain, name, *rest in table["kernels"]:
             if int(mask, 16) & bit:
                 self._kernels.setdefault((domain, name), []).append(rest)
+
+    def serve(self, node: NodeUse, schema: Schema, types: dict[str, str]) -> bool:
+        """Whether there is a kernel for the node, with these types by type variable and formal name."""
+        # A kernel whose range is open serves the version it starts with and no later one
+        # (onnxruntime core/framework/kernel_registry.cc, VerifyKernelDef).
+        return any(
+            (start == schema.since or start < schema.since <= end)
+            and all(types.get(name) is None or types[name] in self.sets[one] for name, one in allowed.items())
+            for start, end, allowed in self._kernels.get((node.domain, node.name), ())
+        )
+
+
+class Operators:
+    """What one release implements on CPUs, and the operators it knows."""
+
+    def __init__(self, table: dict[str, Any], version: str) -> None:
+        bit = 1 << table["releases"].index(version)
+        self._version = numbers(version)
+        self.kernels = Kernels(table, version)
+        self._schemas: dict[tuple[str, str], list[Any]] = {}
+        for mask, domain, name, *rest in table["schemas"]:
+            if int(mask, 16) & bit:
+                self._schemas.setdefault((domain, name), []).append(rest)
         self._faults: dict[NodeUse, str] = {}
         self._known: dict[tuple[str, str, int], Schema | None] = {}
 
@@ -99,10 +117,7 @@ class Operators:
         return self._faults[node]
 
     def _judge(self, node: NodeUse) -> str:
-        key = (node.domain, node.name, node.version)
-        if key not in self._known:
-            self._known[key] = self._schema(*key)
-        schema = self._known[key]
+        schema = self.schema(node.domain, node.name, node.version)
         if schema is None:
             # A model's own function is expanded; an operator that nobody knows is not.
             return self._body(node) if node.body else "this release has no such operator"
@@ -111,14 +126,14 @@ class Operators:
         types, fault = bind(schema, node)
         if fault:
             return fault
-        if (node.domain, node.name) in _NO_KERNEL or self._has_kernel(node, schema, types):
+        if (node.domain, node.name) in NO_KERNEL or self.kernels.serve(node, schema, types):
             return refused(node, self._version)
         if node.body:
             return self._body(node)
         # Without a kernel for float16 the CPU provider computes in float32, with casts around the node
         # (onnxruntime core/optimizer/insert_cast_transformer.cc).
         wide = {name: _WIDE.get(given, given) for name, given in types.items()}
-        if wide != types and self._has_kernel(node, schema, wide):
+        if wide != types and self.kernels.serve(node, schema, wide):
             return ""
         told = ", ".join(sorted({t for t in (*node.inputs, *node.outputs) if t})) or "any type"
         return f"no implementation for {told}"
@@ -129,8 +144,14 @@ class Operators:
                 return f"expands to {inner.name}, {fault}"
         return ""
 
-    def _schema(self, domain: str, name: str, version: int) -> Schema | None:
+    def schema(self, domain: str, name: str, version: int) -> Schema | None:
         """The newest version of the operator at that opset."""
+        key = (domain, name, version)
+        if key not in self._known:
+            self._known[key] = self._schema(*key)
+        return self._known[key]
+
+    def _schema(self, domain: str, name: str, version: int) -> Schema | None:
         known = [s for s in self._schemas.get((domain, name), ()) if s[0] <= version]
         if not known:
             return None
@@ -146,16 +167,7 @@ class Operators:
 
     def _formal(self, told: list[Any]) -> Formal:
         name, variable, option, homogeneous, types = told
-        return Formal(name, variable, option == 2, homogeneous, self._sets[types])
-
-    def _has_kernel(self, node: NodeUse, schema: Schema, types: dict[str, str]) -> bool:
-        # A kernel whose range is open serves the version it starts with and no later one
-        # (onnxruntime core/framework/kernel_registry.cc, VerifyKernelDef).
-        return any(
-            (start == schema.since or start < schema.since <= end)
-            and all(types.get(name) is None or types[name] in self._sets[one] for name, one in allowed.items())
-            for start, end, allowed in self._kernels.get((node.domain, node.name), ())
-        )
+        return Formal(name, variable, option == 2, homogeneous, self.kernels.sets[types])
 
 
 def bind(schema: Schema, node: NodeUse) -> tuple[dict[str, str], str]:

@@ -41,6 +41,7 @@ from promote.core.matrix_rows import (
     numbers,
 )
 from promote.core.names import printable
+from promote.core.placement import CudaTable
 from promote.core.target_rows import TargetName, TargetRow, as_target, new_target, problems, refuse, with_settings
 from promote.errors import InputError, NotFound
 
@@ -113,12 +114,14 @@ class Matrix:
         file: the file's name without its folder, as facts and findings cite it.
         digest: ``sha256:`` of its text, as passports name it.
         kernels: what each ONNX Runtime release implements; ``None`` leaves operators unjudged.
+        cuda: what of it runs on NVIDIA GPUs; ``None`` leaves that unjudged.
     """
 
     tables: Tables
     file: str
     digest: str
     kernels: "KernelTable | None" = None
+    cuda: "CudaTable | None" = None
 
     @property
     def targets(self) -> Mapping[str, TargetRow]:

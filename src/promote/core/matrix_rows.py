@@ -283,9 +283,14 @@ class Exporter(Row):
 
 
 class MemoryEstimate(Row):
-    """Device memory a served model takes, as a multiple of its weights. An estimate, never a proof."""
+    """Device memory a served model takes. An estimate, never a proof.
+
+    ``factor``: a multiple of its weights, where its tensors are not known. ``sequence``: what an open axis beside the batch is
+    taken for, where the target does not say.
+    """
 
     factor: Annotated[float, Field(gt=1)]
+    sequence: Count
 
     @property
     def label(self) -> str:

@@ -65,6 +65,7 @@ class TargetRow(BaseModel):
     model_repository: str = ""
     review: bool = True
     max_batch_size: Count = 8
+    max_sequence: Count | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -162,7 +163,17 @@ def _onto(target: Target, row: TargetRow, given: set[str], source: str) -> Targe
     if "memory_gib" in given:
         facts["memory_bytes"] = None if row.memory_gib is None else int(row.memory_gib * 2**30)
     host = {name: _declare(getattr(target.host, name), value, source) for name, value in facts.items()}
-    plain = given & {"description", "http", "grpc", "metrics", "model_repository", "review", "max_batch_size", "notes"}
+    plain = given & {
+        "description",
+        "http",
+        "grpc",
+        "metrics",
+        "model_repository",
+        "review",
+        "max_batch_size",
+        "max_sequence",
+        "notes",
+    }
     fields: dict[str, Any] = {name: getattr(row, name) for name in plain}
     return dataclasses.replace(target, host=dataclasses.replace(target.host, **host), local=local, **fields)
 

@@ -9,6 +9,7 @@ from promote.adapters.settings import Settings
 from promote.core.facts import ModelFacts
 from promote.core.kernels import KernelTable
 from promote.core.matrix import Matrix, parse
+from promote.core.placement import TABLE, CudaTable
 from promote.core.serving import Template, parse_template
 from promote.errors import InputError, NotFound
 from promote.ports import Progress
@@ -67,13 +68,14 @@ def shipped(name: str) -> Path:
 
 
 def read_matrix(path: Path) -> Matrix:
-    """The matrix in a file, with what each ONNX Runtime release implements.
+    """The matrix in a file, with what each ONNX Runtime release implements, and where.
 
     Raises:
         InputError: it cannot be read, or is wrong; the message names the first wrong field.
     """
     kernels = KernelTable(shipped("operator_kernels.json.gz").read_bytes())
-    return dataclasses.replace(parse(read_text(path), str(path)), kernels=kernels)
+    cuda = CudaTable(shipped(TABLE).read_bytes())
+    return dataclasses.replace(parse(read_text(path), str(path)), kernels=kernels, cuda=cuda)
 
 
 def read_text(path: Path) -> str:

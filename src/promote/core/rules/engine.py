@@ -8,6 +8,7 @@ from promote.core.matrix import Matrix
 from promote.core.model_folder import Neighbour
 from promote.core.rules import (
     builds,
+    capacity,
     config_ensemble,
     config_fields,
     config_scheduling,
@@ -18,6 +19,7 @@ from promote.core.rules import (
     hosts,
     models,
     operators,
+    placement,
     plans,
     probes,
 )
@@ -35,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     models.onnx_ml_opset,
     models.onnx_domains,
     operators.operators,
+    placement.operators_placement,
     models.external_data,
     models.io_types,
     plans.plan_arch,
@@ -47,7 +50,7 @@ RULES: tuple[Rule, ...] = (
     hosts.triton_release,
     hosts.driver_floor,
     hosts.compute_capability,
-    hosts.memory_fit,
+    capacity.memory_fit,
     hosts.python_version,
     hosts.dtypes,
     hosts.drift,

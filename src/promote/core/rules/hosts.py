@@ -137,40 +137,6 @@ def compute_capability(case: Case) -> Answer:
 
 
 @rule(
-    "memory-fit",
-    title="The weights fit into the memory models may use",
-    source="promote's estimate, row `memory_estimate`",
-    applies=on_server,
-    remedy="a smaller precision, another host, or fewer models on it",
-)
-def memory_fit(case: Case) -> Answer:
-    """Weights that alone exceed the memory never load; the estimate on top of them is a warning only."""
-    weights, memory, row = case.model.weights_bytes, case.target.host.memory_bytes, case.matrix.tables.memory_estimate
-    if weights is None:
-        return no_model_fact("size of weights")
-    if memory is None:
-        return no_host_fact(case, "memory_gib", f"for weights of {_size(weights.value)}")
-    estimate = int(weights.value * row.factor)
-    has = f"weights of {_size(weights.value)}, about {_size(estimate)} when served"
-    needs = f"at most {_size(memory.value)} ({memory.source})"
-    if weights.value > memory.value:
-        return finding(Outcome.BROKEN, has, weights, needs=needs)
-    used = case.target.host.memory_used_bytes
-    if used is not None:  # at one moment, and maybe by the version that this one replaces: a warning, never a refusal
-        needs += f", of which {_size(used.value)} are taken now"
-    free = memory.value - (used.value if used else 0)
-    outcome = Outcome.DEGRADED if estimate > free else Outcome.OK
-    return finding(outcome, has, weights, needs=needs, row=row)
-
-
-def _size(size: int) -> str:
-    for unit, width in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size >= width:
-            return f"{size / width:.3g} {unit}"
-    return f"{size} bytes"
-
-
-@rule(
     "python-version",
     title="The Python backend runs the model's Python",
     source="triton python_backend README.md, Creating Custom Execution Environments; the release's row",

@@ -11,7 +11,7 @@ READERS: Mapping[str, frozenset[str]] = {
         "triton_releases": "triton-release compute-capability",
         "cuda_driver_floors": "driver-floor",
         "cuda_forward_compat": "driver-floor",
-        "onnxruntime": "onnx-opset onnx-ir onnx-ml-opset operators external-data",
+        "onnxruntime": "onnx-opset onnx-ir onnx-ml-opset operators operators-placement external-data",
         "onnxruntime_opset_floor": "onnx-opset",
         "operator_domains": "onnx-domains",
         "io_types": "io-types",
@@ -31,11 +31,11 @@ READERS: Mapping[str, frozenset[str]] = {
 OF_HOST: Mapping[str, frozenset[str]] = {
     fact: frozenset(rules.split()) | {"drift"}
     for fact, rules in {
-        "device": "format driver-floor compute-capability dtypes config-instances",
+        "device": "format operators-placement driver-floor compute-capability dtypes config-instances",
         "arch": "plan-arch",
         "os": "plan-os",
         "triton": "triton-release compute-capability io-types plan-os",
-        "onnxruntime": "onnx-opset onnx-ir onnx-ml-opset external-data operators",
+        "onnxruntime": "onnx-opset onnx-ir onnx-ml-opset external-data operators operators-placement",
         "tensorrt": "plan-version plan-tensorrt-gpu tensorrt-opset tensorrt-precision",
         "version_compatible_plans": "plan-version",
         "cuda": "driver-floor",
