@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from promote.core.extents import Activations
 from promote.core.facts import ExternalFile, Fact, HostFacts, ModelFacts, Target
 from promote.core.matrix import bare_runtime
 from promote.core.rules.engine import RULES, check
@@ -64,6 +65,11 @@ def model(**facts):
 
 def plan(**facts):
     return dataclasses.replace(PLAN, **{k: None if v is None else fact(v) for k, v in facts.items()})
+
+
+def answering(each, *names, unsized=0):
+    """``each`` bytes for every one of a batch (or of what ``names`` say)."""
+    return Activations(peaks=(((each, names or ("batch",)),),), tensors=10, unsized=unsized)
 
 
 def said(rule, subject, target, **more):
@@ -166,6 +172,18 @@ TABLE = [
     ("memory-fit", model(weights_bytes=13 * 2**30), on(), ["degraded"]),
     ("memory-fit", model(weights_bytes=25 * 2**30), on(), ["broken"]),
     ("memory-fit", model(), on(memory_bytes=None), ["unknown"]),
+    ("memory-fit", model(activations=answering(2**28)), on(), ["ok"]),  # 8 * 256 MiB + 1 GiB of 24
+    ("memory-fit", model(activations=answering(2**28)), on(memory_used_bytes=22 * 2**30), ["degraded"]),
+    ("memory-fit", model(activations=answering(3 * 2**30)), on(), ["degraded"]),
+    (
+        "memory-fit",
+        model(weights_bytes=13 * 2**30, activations=answering(2**20)),
+        on(),
+        ["ok"],
+    ),  # without them: degraded
+    ("memory-fit", model(weights_bytes=13 * 2**30, activations=answering(2**20, unsized=9)), on(), ["degraded"]),
+    ("memory-fit", model(weights_bytes=13 * 2**30, activations=answering(2**20, "who")), on(), ["degraded"]),
+    ("memory-fit", model(weights_bytes=25 * 2**30, activations=answering(2**20)), on(), ["broken"]),
     ("dtypes", model(), on(), ["ok"]),
     ("dtypes", model(dtypes=frozenset({"BFLOAT16"})), on(), ["ok"]),
     ("dtypes", model(dtypes=frozenset({"BFLOAT16"})), on(gpu="T4"), ["degraded"]),
@@ -195,7 +213,7 @@ def test_a_measured_fact_that_differs_from_the_declared_one_is_drift():
 def test_every_rule_has_a_row_in_the_table_and_says_why_and_by_whom():
     ids = [rule.id for rule in RULES]
     assert len(ids) == len(set(ids))
-    elsewhere = {"drift", "operators", "probe-age"}  # below, in test_operators and test_probe
+    elsewhere = {"drift", "operators", "operators-placement", "probe-age"}  # below, or in test files of their own
     assert set(ids) == {row[0] for row in TABLE} | elsewhere | set(CONFIG_IDS)
     for rule in RULES:
         assert rule.title
@@ -280,6 +298,22 @@ def test_instances_on_a_device_the_target_lacks_are_broken():
 def test_batching_needs_a_dynamic_first_axis_everywhere():
     subject = model(outputs=(TensorSpec("y", "FLOAT", (8, 2)),))
     assert "config-batching" in config_said(config(), subject=subject)[0]
+
+
+def test_memory_is_worked_out_for_the_largest_batch_and_sequence_that_the_target_says():
+    words = TensorSpec("x", "INT64", ("batch", "sequence"))
+    subject = model(inputs=(words,), activations=answering(2**20, "batch", "sequence"))
+    asked = dataclasses.replace(on(), max_batch_size=2, max_sequence=100)
+    assert "activations of 200 MiB (batch 2, sequence 100)" in said("memory-fit", subject, asked)[1][0].has
+    assert "activations of 4 GiB (batch 8, sequence 512)" in said("memory-fit", subject, on())[1][0].has
+
+
+def test_each_instance_takes_the_memory_again():
+    made = config()
+    made.instance_group[0].count = 20
+    assert said("memory-fit", model(activations=answering(2**25)), on(), config=made)[0] == ["degraded"]
+    made.instance_group[0].count = 2
+    assert said("memory-fit", model(activations=answering(2**25)), on(), config=made)[0] == ["ok"]
 
 
 def decision(verdict):
