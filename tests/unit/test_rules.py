@@ -183,6 +183,7 @@ TABLE = [
     ),  # without them: degraded
     ("memory-fit", model(weights_bytes=13 * 2**30, activations=answering(2**20, unsized=9)), on(), ["degraded"]),
     ("memory-fit", model(weights_bytes=13 * 2**30, activations=answering(2**20, "who")), on(), ["degraded"]),
+    ("memory-fit", model(weights_bytes=13 * 2**30, activations=Activations((), 0, 0)), on(), ["degraded"]),
     ("memory-fit", model(weights_bytes=25 * 2**30, activations=answering(2**20)), on(), ["broken"]),
     ("dtypes", model(), on(), ["ok"]),
     ("dtypes", model(dtypes=frozenset({"BFLOAT16"})), on(), ["ok"]),

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -20,7 +20,8 @@ from promote.adapters.onnx_memory import memory_of
 from promote.adapters.onnx_nodes import Walk, walked
 from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
 from promote.adapters.onnx_wire import skim
-from promote.core.facts import Fact, ModelFacts
+from promote.core.extents import Activations
+from promote.core.facts import Fact, Later, ModelFacts
 from promote.core.names import printable
 from promote.core.tensors import DType
 from promote.errors import InputError, IntegrityError, NotFound
@@ -131,7 +132,10 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
     inside = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
     inputs = tuple([spec_of(value) for value in graph.input if value.name not in inside])
     outputs = tuple([spec_of(value) for value in graph.output])
-    activations, tally = memory_of(model)
+
+    @cache
+    def memory() -> tuple[Activations, dict[str, tuple[int, int]]]:
+        return memory_of(model)
 
     def fact(value: T) -> Fact[T]:
         return Fact(value, source, measured=True)
@@ -147,8 +151,8 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
         external=fact(external_files(sizes, folder, name)),
         domains=fact(frozenset(seen.domains)),
         nodes=None if walk.too_deep else fact(frozenset(walk.uses)),
-        tally=fact(tally),
-        activations=fact(activations) if activations is not None else None,
+        tally=Later(lambda: memory()[1], source),
+        activations=Later(lambda: memory()[0], source),
         producer=fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip()),
         precision=fact(_precision(weights)),
     )

@@ -19,6 +19,7 @@ from promote.adapters import onnx_contents, onnx_shapes
 from promote.adapters.onnx_parts import Node, domain_of, dtype_of, graphs_in, node_of, spec_of
 from promote.adapters.onnx_shapes import Asked, Shape
 from promote.core.extents import Activations, Extent, constant, read, times
+from promote.errors import IntegrityError
 
 _Terms = dict[tuple[str, ...], int]
 _DEEPEST = 40
@@ -57,18 +58,12 @@ _BOOLEAN = frozenset(
 _LONG = frozenset({"ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "Shape", "Size"})
 
 
-def memory_of(model: Any) -> tuple[Activations | None, dict[str, tuple[int, int]]]:
-    """What its tensors take, ``None`` where it nests too deeply or is too large to tell; and the tally of its nodes.
-
-    Raises:
-        IntegrityError: a name that is no UTF-8.
-    """
+def memory_of(model: Any) -> tuple[Activations, dict[str, tuple[int, int]]]:
+    """What its tensors take, without peaks where it nests too deeply or is too large to tell; and the tally of its nodes."""
     walk = _Walk({(domain_of(f.domain), f.name): f for f in model.functions})
     scope = walk.graph(model.graph, None, 0)
     tally = {name: (count, walk.shaped[name]) for name, count in walk.nodes.items()}
-    if walk.lost:
-        return None, tally
-    peaks = [_bytes(peak) for peak in scope.peaks()]
+    peaks = [] if walk.lost else [_bytes(peak) for peak in scope.peaks()]
     return Activations(tuple(sorted(set(peaks))), walk.tensors, walk.unsized), tally
 
 
@@ -383,7 +378,10 @@ def _bits(number: int) -> int | None:
 
 def _declared(value: Any, *, unnamed: bool = False) -> tuple[Shape, int | None]:
     """Shape and bits of a declared value; ``unnamed``: its axes without a name get one, as inputs' do."""
-    spec = spec_of(value)
+    try:
+        spec = spec_of(value)
+    except IntegrityError:  # a name that is no text; of the model's own inputs and outputs it was refused before
+        return None, None
     bits = _BITS.get(spec.dtype)
     if spec.shape is None or len(spec.shape) > 16:
         return None, bits

@@ -203,9 +203,18 @@ def _global_pool(asked: Asked) -> Shape:
 
 def product(axes: Sequence[Axis]) -> Axis:
     """Of all axes; ``None`` where one is not known."""
-    total: Axis = ONE
+    whole, named = 1, []
     for axis in axes:
-        total = times(total, axis) if total is not None and axis is not None else None
+        if axis is None:
+            return None
+        extent = number(axis)
+        if extent is None:
+            named.append(axis)
+        else:
+            whole *= extent
+    total: Axis = constant(whole)
+    for axis in named:
+        total = times(total, axis) if total is not None else None
     return total
 
 

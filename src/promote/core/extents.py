@@ -24,7 +24,7 @@ class Activations:
     """Bytes of the tensors that are alive together while a model answers, weights left out.
 
     Args:
-        peaks: the largest sums met; which of them is the peak depends on what the names stand for.
+        peaks: the largest sums met; which of them is the peak depends on what the names stand for. None where too little is told.
         tensors: how many tensors were counted.
         unsized: how many were not, their shape not being known.
     """
@@ -91,6 +91,10 @@ def plus(one: Extent, other: Extent) -> Extent | None:
 
 def times(one: Extent, other: Extent) -> Extent | None:
     """The product; ``None`` beyond all bounds."""
+    if len(one) == len(other) == 1:  # for speed
+        (factor, names), (by, more) = one[0], other[0]
+        if not names or not more:
+            return ((min(factor * by, _LARGEST), names or more),)
     terms: dict[tuple[str, ...], int] = {}
     for factor, names in one:
         for by, more in other:

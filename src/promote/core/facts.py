@@ -5,7 +5,7 @@ Measured wins; where the two differ the fact remembers what was declared, and th
 Not here: how a fact is obtained (``adapters``), nor what follows from it (``rules``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -33,6 +33,40 @@ class Fact(Generic[T]):
 
     def __str__(self) -> str:
         return f"{self.value} ({self.source})"
+
+
+class Later(Fact[T]):
+    """A measured fact whose value takes a while to work out, and is when it is first read."""
+
+    __slots__ = ("_made", "_make")
+    _make: Callable[[], T]
+    _made: T
+
+    def __init__(self, make: Callable[[], T], source: str) -> None:
+        for name, value in (("_make", make), ("source", source), ("measured", True), ("declared", None)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def value(self) -> T:
+        """The value, worked out once."""
+        if not hasattr(self, "_made"):
+            object.__setattr__(self, "_made", self._make())
+            object.__setattr__(self, "_make", None)
+        return self._made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fact) and self.__reduce__()[1] == (
+            other.value,
+            other.source,
+            other.measured,
+            other.declared,
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.__reduce__()[1])
+
+    def __reduce__(self) -> tuple[type[Fact[T]], tuple[T, str, bool, Fact[T] | None]]:
+        return Fact, (self.value, self.source, self.measured, self.declared)
 
 
 def settle(declared: Fact[T] | None, measured: Fact[T] | None) -> Fact[T] | None:
@@ -124,7 +158,7 @@ class ModelFacts:
         domains: operator domains that nodes really use, default domain ``""`` included.
         nodes: operators with the types they are used with, subgraphs and functions included.
         tally: operator, ``domain:name``, to how many nodes use it, and how many of them only compute shapes.
-        activations: bytes of the tensors that are alive together while it answers; ``None`` too where too little is told.
+        activations: bytes of the tensors that are alive together while it answers.
         producer: name and version of the writer.
         precision: ``fp32``, ``fp16``, ``bf16``...
         arch: CPU architecture a TensorRT plan was built on.

@@ -49,7 +49,7 @@ def memory_fit(case: Case) -> Answer:
 def _answering(case: Case) -> tuple[int | None, str]:
     """Bytes that are alive together while the model answers, with how to say it; ``None`` where too little is known."""
     fact, inputs = case.model.activations, case.model.inputs
-    if fact is None or inputs is None or 2 * fact.value.unsized > fact.value.tensors:
+    if fact is None or inputs is None or not fact.value.peaks or 2 * fact.value.unsized > fact.value.tensors:
         return None, ""
     batch = case.config.max_batch_size if case.config is not None else 0
     batch = batch if batch > 0 else case.target.max_batch_size
