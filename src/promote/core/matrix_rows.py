@@ -290,7 +290,7 @@ class MemoryEstimate(Row):
     """
 
     factor: Annotated[float, Field(gt=1)]
-    sequence: Count
+    sequence: Count = 512
 
     @property
     def label(self) -> str:
