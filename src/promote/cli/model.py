@@ -4,7 +4,7 @@ import click
 
 from promote.cli import options
 from promote.cli.progress import choose
-from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say
+from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say, say_if_stale
 from promote.core.page import summary
 from promote.core.parity import ParityFailed
 from promote.core.stages import Bundle, Promotion
@@ -46,6 +46,7 @@ def command(
     from promote.wiring import open_wiring
 
     wiring = open_wiring(config, choose(quiet or as_json), registry=registry, allow_pickle=allow_pickle)
+    say_if_stale(wiring.matrix)
     order = Order(
         ref=RunRef(run_id, model_name), name=name, opset=opset, tolerances=wiring.settings.tolerances(), dry_run=dry_run
     )
