@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "check": "Say whether a model file will load on a target, and why.",
     "what-if": "Say what breaks, degrades or must be rebuilt when a target changes.",
     "matrix": "Show, explain, compare, validate and refresh what the verdicts rest on.",
+    "plan": "Say what a run would be exported to for its targets, and what is ruled out.",
     "model": "Take an MLflow run to a reviewed release.",
     "review": "Show, approve or reject a release for a target.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",

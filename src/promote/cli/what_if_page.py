@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from promote.core.what_if import Change, Host
 
 _HEAD = ("model", "target", "verdict", "effect", "rule", "outcome", "has")
-_CHUNK = 4096
+_CHUNK = 1024
 
 
 Named = tuple[str, int, str]
@@ -93,7 +93,7 @@ def print_page(judged: "Judged", hosts: "Sequence[Host]", everything: bool) -> N
         width = max(len(_HEAD[0]), *(len(label) for label, _ in labels))
         head = "  ".join(h.upper().ljust(w) for h, w in zip(_HEAD, (width, *widths), strict=True)).rstrip()
         click.echo(head)
-        _write(f"{label:<{width}}  {line}\n" for label, place in labels for line in shown[place])
+        _write(_each(f"{label:<{width}}  ", shown[place]) for label, place in labels)
     _sums(judged, hosts)
 
 
@@ -112,6 +112,11 @@ def _rows(change: "Change", host: "Host", everything: bool) -> list[tuple[str, .
 @cache
 def _label(name: str, version: int) -> str:
     return f"{name}:v{version}" if version else printable(name, 200)
+
+
+def _each(head: str, tails: list[str]) -> str:
+    """A line for each, ``head`` before it; joined, as there may be a million."""
+    return head + f"\n{head}".join(tails) + "\n"
 
 
 def _write(lines: Iterator[str]) -> None:

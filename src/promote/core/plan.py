@@ -1,14 +1,15 @@
 """What to export to, chosen from the target's runtime rather than from package defaults. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from promote.core.choices import Choice, Tried, against, choices, foretell, try_all
 from promote.core.facts import Target
 from promote.core.matrix import Matrix
 from promote.core.matrix_rows import Exporter, OnnxRuntime
 from promote.core.names import printable
 from promote.core.stages import Candidate, ExportPlan
-from promote.core.verdict import Finding, Incompatible, Outcome, Undecided
+from promote.core.verdict import Finding, Incompatible, Outcome, Undecided, judge
 from promote.errors import InputError
 
 
@@ -61,8 +62,14 @@ def plan_export(
             source=row.source, remedy=f"leave out --opset, or ask for {most} or lower",
         )  # fmt: skip
         return Incompatible(target.name, (finding,))
-    chosen = opset or min(exporter.default_opset, most)
-    ir_version = min(exporter.ir_version, most_ir)
+    fits = (c for c in choices(exporter, precision, opset) if not against(c, candidate, target, matrix))
+    taken = next(fits, None)
+    if taken is None:
+        best = Choice(opset=opset or min(exporter.default_opset, most), ir_version=min(exporter.ir_version, most_ir),
+                      precision=precision)  # fmt: skip
+        said = judge(candidate, target.name, foretell(best, candidate, target, matrix), before_export=True)
+        return Incompatible(target.name, said.findings)
+    chosen, ir_version = taken.opset or exporter.default_opset, taken.ir_version
     why = "asked for" if opset else f"{label} takes up to {most}"
     return ExportPlan(
         opset=chosen,
@@ -92,48 +99,78 @@ def _ruled_out(exporter: Exporter, row: OnnxRuntime, label: str, chosen: int, pr
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """One export and the targets it serves."""
+
+    plan: ExportPlan
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SharedPlan:
-    """One export for several targets.
+    """What to export for several targets.
 
     Args:
-        plan: what serves all of ``targets``; ``None`` where no target can be planned for.
-        targets: names it serves.
+        plan: what serves all of ``targets``; ``None`` where no target can be planned for, or no one choice serves all.
+        targets: names that can be served.
         refused: name -> why there is no plan for that one.
+        variants: the exports needed, the one that serves most first; one where ``plan`` is.
+        tried: name -> every choice for that target, with what the rules say.
     """
 
     plan: ExportPlan | None
     targets: tuple[str, ...]
     refused: Mapping[str, Incompatible | Undecided]
+    variants: tuple[Variant, ...] = ()
+    tried: Mapping[str, tuple[Tried, ...]] = field(default_factory=dict)
 
 
 def plan_for_all(
     candidate: Candidate, targets: Sequence[Target], matrix: Matrix, *, opset: int | None = None
 ) -> SharedPlan:
-    """The one choice that serves every target that can be served at all.
+    """The one choice that serves every target that can be served at all, else as few as serve them.
 
-    An older opset and IR version load in every newer runtime down to its floor, so the lowest of each target's own plan
-    serves all of them; the largest batch of any is what parity must cover.
-    Source: microsoft/onnxruntime docs/Versioning.md (backward compatible down to opset 7).
+    Each target's rules say which choices they accept; the fastest that most of them accept is taken, then the fastest for
+    those that are left. The largest batch of any target is what parity must cover.
     """
     plans: dict[str, ExportPlan] = {}
     refused: dict[str, Incompatible | Undecided] = {}
+    tried: dict[str, tuple[Tried, ...]] = {}
     for target in targets:
         made = plan_export(candidate, target, matrix, opset=opset)
         if isinstance(made, ExportPlan):
             plans[target.name] = made
         else:
             refused[target.name] = made
-    if not plans:
-        return SharedPlan(None, (), refused)
-    lowest = min(plans.values(), key=lambda plan: plan.opset or 0)
-    ir_versions = [plan.ir_version for plan in plans.values() if plan.ir_version is not None]
-    shared = replace(
-        lowest,
-        ir_version=min(ir_versions) if ir_versions else None,
-        max_batch_size=max(plan.max_batch_size for plan in plans.values()),
-        reasons=tuple(f"{name}: {reason}" for name, plan in plans.items() for reason in plan.reasons),
-    )
-    return SharedPlan(shared, tuple(plans), refused)
+        tried[target.name] = try_all(candidate, target, matrix, opset)
+    variants = tuple(_variants(plans, {name: tried[name] for name in plans}))
+    plan = variants[0].plan if len(variants) == 1 else None
+    return SharedPlan(plan, tuple(plans), refused, variants, tried)
+
+
+def _variants(plans: Mapping[str, ExportPlan], tried: Mapping[str, tuple[Tried, ...]]) -> Iterator[Variant]:
+    accepted = {name: [one.choice for one in rows if one.accepted] for name, rows in tried.items()}
+    left = dict(accepted)
+    while left:
+        every = [choice for rows in left.values() for choice in rows]
+        # Of equally many targets the fastest: the first in each target's own order.
+        best = max(every, key=lambda choice: (sum(choice in rows for rows in left.values()), _newest(choice)))
+        served = tuple(name for name, rows in left.items() if best in rows)
+        yield Variant(
+            replace(
+                plans[served[0]],
+                opset=best.opset,
+                ir_version=best.ir_version,
+                max_batch_size=max(plans[name].max_batch_size for name in served),
+                reasons=tuple(f"{name}: {reason}" for name in served for reason in plans[name].reasons),
+            ),
+            served,
+        )
+        left = {name: rows for name, rows in left.items() if name not in served}
+
+
+def _newest(choice: Choice) -> tuple[int, int]:
+    return choice.opset or 0, choice.ir_version or 0
 
 
 def _unknown(what: str, source: str, target: Target) -> Finding:

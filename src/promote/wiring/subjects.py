@@ -11,7 +11,7 @@ from promote.core.matrix import Matrix
 from promote.core.model_config import parse_config
 from promote.core.model_folder import Neighbour, backend_of, in_order, model_path, served
 from promote.core.rules.engine import check
-from promote.core.stages import RunRef
+from promote.core.stages import Candidate, RunRef
 from promote.core.verdict import Verdict, judge
 from promote.errors import PromoteError
 from promote.wiring.parts import Parts
@@ -91,6 +91,14 @@ class Subjects(Parts):
             if candidate.model.flavour != "onnx":
                 return Subject(f"run {run_id}", candidate.facts, before_export=True)
             return Subject(f"run {run_id}", self.read_facts(str(Path(candidate.model.root) / candidate.model.entry)))
+
+    def candidate(self, run_id: str, model: str = "") -> Candidate:
+        """The model of a run, with what is known of it before the export: of an ONNX model all that its file tells."""
+        with self.work() as work, self.progress.stage("find", f"run {run_id}") as step:
+            found = self.runs(work).find(RunRef(run_id, model), step)
+            if found.model.flavour != "onnx":
+                return found
+            return dataclasses.replace(found, facts=self.read_facts(str(Path(found.model.root) / found.model.entry)))
 
     def tree(self, path: str) -> "Tree":
         """The models of Triton repositories at or below a folder, and the model files outside of these."""
