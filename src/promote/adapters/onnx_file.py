@@ -31,6 +31,7 @@ _LARGE = 1024 * 1024  # from here on the weights are left out before the file is
 _PRECISION = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
 _SMALL = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}  # bits of one value
 _MOST_DIMS = 1024
+_MOST_TENSORS = 500_000  # the largest models have some ten thousand
 
 T = TypeVar("T")
 
@@ -124,6 +125,8 @@ class _Seen:
 def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
     walk = walked(model)
     seen = _seen(model, walk)
+    if len(seen.tensors) > _MOST_TENSORS:
+        raise IntegrityError(f"{name} has {len(seen.tensors):,} tensors, expected at most {_MOST_TENSORS:,}")
     sizes = [(tensor, _bytes(tensor, name)) for tensor in seen.tensors]
     weights: Counter[DType] = Counter()
     for tensor, size in sizes:

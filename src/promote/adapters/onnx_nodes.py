@@ -27,8 +27,8 @@ from promote.errors import IntegrityError
 _DEEPEST = 40
 _LONGEST = 40
 _SMALL = 200  # bytes of an attribute that may decide what a function expands to
-_MOST_NODES = 1_000_000  # with the calls of functions unfolded; models of language have some ten thousand
-_MOST_USES = 100_000
+_MOST_NODES = 250_000  # with the calls of functions unfolded; models of language have some ten thousand
+_MOST_USES = 10_000  # different ones; those of the largest models are some hundred
 _LONGEST_TYPE = 200  # sequences of sequences of sequences...
 _BY_ATTRIBUTE = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "RandomNormalLike": "dtype",
                  "RandomUniformLike": "dtype", "EyeLike": "dtype", "Multinomial": "dtype", "Bernoulli": "dtype",
@@ -121,7 +121,7 @@ class Walk:
         if self.too_deep:
             return
         for message in nodes:
-            self.step()
+            self.step(1)
             node = node_of(message)
             given = tuple([types.get(name) if name else "" for name in node.inputs])
             if node.holds:
@@ -144,8 +144,8 @@ class Walk:
             if use is None:
                 use = known.keep(outputs, _use(message, node.domain, version, given, outputs))
             self.uses.add(use)
-        if len(self.uses) > _MOST_USES:
-            raise IntegrityError(f"the ONNX model uses operators in more than {_MOST_USES:,} ways")
+            if len(self.uses) > _MOST_USES:
+                raise IntegrityError(f"the ONNX model uses operators in more than {_MOST_USES:,} ways")
 
     def inside(
         self, node: Node, message: Any, opsets: Mapping[str, int], types: Types, depth: int
@@ -155,9 +155,9 @@ class Walk:
             return []
         return [self.graph(graph, opsets, types, depth + 1) for graph in graphs_in(message.attribute)]
 
-    def step(self) -> None:
-        """Counts a node: functions that call each other can make a small file unfold to any number."""
-        self.steps += 1
+    def step(self, count: int) -> None:
+        """Counts nodes: functions that call each other can make a small file unfold to any number."""
+        self.steps += count
         if self.steps > _MOST_NODES:
             raise IntegrityError(f"the ONNX model unfolds to more than {_MOST_NODES:,} nodes")
 
@@ -166,6 +166,7 @@ class Walk:
         key = (domain_of(function.domain), function.name, given)
         if key in self.called:
             return self.called[key]
+        self.step(len(given))  # of many inputs there are many combinations of types
         self.called[key] = [None] * len(function.output)  # where it calls itself
         opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
         types: Types = dict(zip(function.input, given, strict=False))

@@ -117,8 +117,8 @@ class NodeUse:
     attributes: tuple[tuple[str, int | str | None], ...] = ()
     body: "tuple[NodeUse, ...]" = ()
 
-    def __hash__(self) -> int:  # by part of what makes two equal: sets of uses are made for every model
-        return hash((self.name, self.version, self.inputs, self.outputs))
+    def __hash__(self) -> int:  # without `body`, which follows from the rest: sets of uses are made for every model
+        return hash((self.domain, self.name, self.version, self.inputs, self.outputs, self.attributes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
