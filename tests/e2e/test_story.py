@@ -194,7 +194,7 @@ def test_a_run_and_a_bundle_are_checked_as_a_file_is(project, runs):
     checked = project("check", made, "--target", "local", "--json").json
     assert checked["path"] == made
     rules = {finding["rule"] for finding in checked["findings"]}
-    assert {"onnx-opset", "config-name", "config-tensors"} <= rules
+    assert {"onnx-opset", "config-name", "config-tensors", "config-warmup", "model-files"} <= rules
     undecided = project("check", "ner:v1", "--target", "calypso", code=11)
     assert "driver of calypso is not known" in undecided.out
     project("check", "ner:v9", "--target", "local", code=3)

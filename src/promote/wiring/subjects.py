@@ -74,7 +74,8 @@ class Subjects(Parts):
     """What there is to judge, read or declared."""
 
     def bundle_subject(self, name: str, reference: str) -> Subject:
-        """A bundle of the registry: every byte fetched and verified, its model read, its configuration parsed."""
+        """A bundle of the registry: every byte fetched and verified, its model read, its configuration and files too."""
+        from promote.adapters.repository_file import read_model
         from promote.core.bundle_files import read_config
 
         stored = self.registry.resolve(name, reference)
@@ -82,7 +83,8 @@ class Subjects(Parts):
             paths = self.registry.fetch(stored, str(work), step)
             config = read_config(Path(paths[f"{name}/config.pbtxt"]).read_bytes(), name)
             facts = self.read_facts(paths[f"{name}/{stored.version}/model.onnx"])
-        return Subject(stored.reference, facts, config, name, stored.version)
+            folder = read_model(f"{work}/{name}")
+        return Subject(stored.reference, facts, config, name, stored.version, folder=folder)
 
     def run_subject(self, run_id: str, model: str = "") -> Subject:
         """The model of a run: read where it is ONNX, else as the run declares it and the plan shall make it."""
