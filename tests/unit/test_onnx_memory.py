@@ -1,5 +1,8 @@
 """What a model's tensors take together: lifetimes by hand-made graphs, shapes with names, hostile files; and the formulas."""
 
+import pickle
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +11,7 @@ from onnx import TensorProto, helper
 from promote.adapters import onnx_memory
 from promote.adapters.onnx_memory import memory_of
 from promote.core.extents import Activations, constant, over, plus, read, times, work_out
-from promote.core.facts import Fact, ModelFacts
+from promote.core.facts import Fact, Later, ModelFacts
 from promote.core.passport import plain
 from promote.core.passport_facts import read_facts
 
@@ -163,6 +166,30 @@ def test_of_more_nodes_than_any_network_has_nothing_is_told(monkeypatch):
     assert not memory_of(made)[0].peaks
 
 
+def test_of_more_names_than_any_network_has_nothing_is_told_and_soon():
+    many = 20_000
+    nodes = [node("Exp", "x", f"a{n}") for n in range(many)]
+    nodes.append(helper.make_node("Sum", [f"a{n}" for n in range(many)], ["y"]))
+    declared = [value(f"a{n}", [f"n{n}", f"m{n}"]) for n in range(many)]
+    graph = helper.make_graph(nodes, "g", [value("x", None)], [value("y", [1])], value_info=declared)
+    began = time.process_time()
+    assert not memory_of(helper.make_model(graph))[0].peaks
+    assert time.process_time() - began < 10
+
+
+def test_what_is_slight_beside_a_peak_makes_no_peak_of_its_own():
+    """The mask of one byte a token, alive at another time than the tensor of 400: one formula for both."""
+    nodes = [
+        node("Cast", "x", "m", to=TensorProto.BOOL),
+        node("Cast", "m", "f", to=FLOAT),
+        node("MatMul", "f w", "a"),
+        node("ReduceMax", "a", "y", keepdims=0),
+    ]
+    found = peak(nodes, [value("x", ["n", 1])], [value("y", [])], {"n": 1000}, [weight("w", 1, 100)])
+    assert len(found[1].peaks) == 1
+    assert 4 * 1000 * 102 <= found[0] < 4 * 1000 * 103
+
+
 @pytest.mark.parametrize(
     "shape", [["a+b"] * 15, ["(" * 60], [f"n{n}" for n in range(16)], ["9**9**9**9"], ["x" * 500], [0], [-5]]
 )
@@ -219,3 +246,15 @@ def test_it_comes_back_from_a_passport():
         activations=Fact(known, "m.onnx", measured=True), tally=Fact({":Mod": (2, 1)}, "m.onnx", measured=True)
     )
     assert read_facts(plain(facts), "test") == facts
+
+
+def test_a_fact_of_later_is_asked_once_and_is_like_any_other():
+    asked = []
+    fact = Later(lambda: asked.append(1) or 7, "m.onnx")
+    assert asked == []
+    assert fact == Fact(7, "m.onnx", measured=True)
+    assert Fact(7, "m.onnx", measured=True) == fact
+    assert fact != Fact(8, "m.onnx", measured=True)
+    assert hash(fact) == hash(Fact(7, "m.onnx", measured=True))
+    assert pickle.loads(pickle.dumps(fact)) == fact
+    assert asked == [1]

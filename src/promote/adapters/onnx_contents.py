@@ -21,6 +21,8 @@ def of_tensor(tensor: Any) -> Shape:
     if width is None or len(tensor.dims) > 1 or math.prod(tensor.dims) > _MOST or tensor.data_location == 1:
         return None
     raw: bytes = tensor.raw_data
+    if max(len(raw), len(tensor.int64_data), len(tensor.int32_data)) > _MOST * 8:
+        return None
     if raw:
         plain = [int.from_bytes(raw[n : n + width], "little", signed=True) for n in range(0, len(raw), width)]
     else:

@@ -23,7 +23,10 @@ from promote.errors import IntegrityError
 
 _Terms = dict[tuple[str, ...], int]
 _DEEPEST = 40
-_MOST_NODES = 200_000
+_LARGEST = 2**62  # a passport's numbers end at 2**63
+_MOST_NODES = 50_000
+_MOST_TERMS = 100  # products of names in what is alive together
+_SLIGHT = 64  # a term below this part of another counts as nothing beside it
 _MOST_PEAKS = 8
 _SMALL = 100  # numbers an initializer may hold to be given to a node on the CPU (fallback_cpu_capability.cc)
 _DATA, _SMALL_CONSTANT, _CONSTANT, _OF_SHAPES = range(4)
@@ -63,12 +66,12 @@ def memory_of(model: Any) -> tuple[Activations, dict[str, tuple[int, int]]]:
     walk = _Walk({(domain_of(f.domain), f.name): f for f in model.functions})
     scope = walk.graph(model.graph, None, 0)
     tally = {name: (count, walk.shaped[name]) for name, count in walk.nodes.items()}
-    peaks = [] if walk.lost else [_bytes(peak) for peak in scope.peaks()]
+    peaks = [] if walk.lost else [_bytes(peak) for peak in scope.peaks() or ()]
     return Activations(tuple(sorted(set(peaks))), walk.tensors, walk.unsized), tally
 
 
 def _bytes(bits: _Terms) -> Extent:
-    return tuple(sorted(((factor + 7) // 8, names) for names, factor in bits.items() if factor))
+    return tuple(sorted((min((factor + 7) // 8, _LARGEST), names) for names, factor in bits.items() if factor))
 
 
 @dataclass(slots=True, eq=False)
@@ -134,8 +137,8 @@ class _Scope:
         if buffer.fits is not None:
             self.free.setdefault(buffer.fits, []).append(buffer)
 
-    def peaks(self) -> list[_Terms]:
-        """The largest sums of what is allocated together, in bits."""
+    def peaks(self) -> list[_Terms] | None:
+        """The largest sums of what is allocated together, in bits; ``None`` where they have too many terms to tell."""
         changes: dict[int, list[tuple[int, Extent]]] = {}
         for buffer in self.buffers:
             if buffer.size:
@@ -148,6 +151,10 @@ class _Scope:
             for sign, size in sorted(changes.get(step, ()), key=lambda change: change[0]):
                 for factor, names in size:
                     alive[names] = alive.get(names, 0) + sign * factor
+                    if not alive[names]:
+                        del alive[names]
+            if len(alive) + len(self.inside.get(step, ())) > _MOST_TERMS:
+                return None
             _note(found, _sum(alive, self.inside[step]) if step in self.inside else alive)
         return found
 
@@ -160,10 +167,22 @@ def _above(one: _Terms, other: _Terms) -> _Terms:
     return {names: max(one.get(names, 0), other.get(names, 0)) for names in {**one, **other}}
 
 
+def _slight(names: tuple[str, ...], factor: int, peak: _Terms) -> bool:
+    """Whether the product is little beside one of the peak's that has its names and more (no axis is below 1)."""
+    return any(
+        most >= _SLIGHT * factor and len(more) >= len(names) and not Counter(names) - Counter(more)
+        for more, most in peak.items()
+    )
+
+
 def _note(peaks: list[_Terms], now: _Terms) -> None:
-    """``now`` is one more peak unless a former one is above it in every term."""
-    for peak in peaks:
-        if all(factor <= peak.get(names, 0) for names, factor in now.items()):
+    """``now`` is one more peak unless a former one is above it in every term, or is once what is slight is added to it."""
+    for place, peak in enumerate(peaks):
+        more = {names: factor for names, factor in now.items() if factor > peak.get(names, 0)}
+        if not more:
+            return
+        if all(_slight(names, factor, peak) for names, factor in more.items()):
+            peaks[place] = {**peak, **more}
             return
     peaks[:] = [peak for peak in peaks if not all(f <= now.get(n, 0) for n, f in peak.items())]
     if len(peaks) >= _MOST_PEAKS:  # above both: an estimate may be too high, not too low
@@ -227,7 +246,9 @@ class _Walk:
     def _inside(self, scope: _Scope, node: Node, message: Any, step: int, depth: int) -> None:
         """The larger of the node's subgraphs, and the calls of the model's own functions, which are not followed."""
         for graph in graphs_in(message.attribute) if node.nests else ():
-            for peak in self.graph(graph, scope, depth + 1).peaks():
+            peaks = self.graph(graph, scope, depth + 1).peaks()
+            self.lost = self.lost or peaks is None
+            for peak in peaks or ():
                 scope.inside[step] = _above(scope.inside.get(step, {}), peak)
         if self.own and (node.domain, node.name) in self.own:
             self.unsized += len(self.own[node.domain, node.name].node)

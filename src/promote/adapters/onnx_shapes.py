@@ -297,7 +297,9 @@ def _split(asked: Asked) -> list[Shape]:
 
 
 def _slice(asked: Asked) -> Shape:
-    first = asked.shapes[0] or ()
+    first = asked.shapes[0]
+    if not first:
+        return first
     starts, ends = asked.numbers("starts", 1), asked.numbers("ends", 2)
     axes = asked.numbers("axes", 3)
     if axes is None and asked.given(3):
