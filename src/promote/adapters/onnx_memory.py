@@ -167,6 +167,12 @@ def _above(one: _Terms, other: _Terms) -> _Terms:
     return {names: max(one.get(names, 0), other.get(names, 0)) for names in {**one, **other}}
 
 
+def _joined(peak: _Terms, other: _Terms) -> _Terms | None:
+    """``peak``, made to be above ``other``, where what it takes for that is slight."""
+    more = {names: factor for names, factor in other.items() if factor > peak.get(names, 0)}
+    return {**peak, **more} if all(_slight(names, factor, peak) for names, factor in more.items()) else None
+
+
 def _slight(names: tuple[str, ...], factor: int, peak: _Terms) -> bool:
     """Whether the product is little beside one of the peak's that has its names and more (no axis is below 1)."""
     return any(
@@ -178,13 +184,15 @@ def _slight(names: tuple[str, ...], factor: int, peak: _Terms) -> bool:
 def _note(peaks: list[_Terms], now: _Terms) -> None:
     """``now`` is one more peak unless a former one is above it in every term, or is once what is slight is added to it."""
     for place, peak in enumerate(peaks):
-        more = {names: factor for names, factor in now.items() if factor > peak.get(names, 0)}
-        if not more:
+        if (joined := _joined(peak, now)) is not None:
+            peaks[place] = joined
             return
-        if all(_slight(names, factor, peak) for names, factor in more.items()):
-            peaks[place] = {**peak, **more}
-            return
-    peaks[:] = [peak for peak in peaks if not all(f <= now.get(n, 0) for n, f in peak.items())]
+    others = []
+    for peak in peaks:
+        joined = _joined(now, peak)
+        now = now if joined is None else joined
+        others += [peak] if joined is None else []
+    peaks[:] = others
     if len(peaks) >= _MOST_PEAKS:  # above both: an estimate may be too high, not too low
         now = _above(now, peaks.pop())
     peaks.append(dict(now))
