@@ -32,6 +32,7 @@ check: lint test       ## What CI runs
 
 bench: setup           ## The figures of docs/performance.md, one file each
 	@$(BIN)/python benchmarks/start.py
+	@$(BIN)/python benchmarks/check.py
 	@$(BIN)/python benchmarks/export.py
 	@$(BIN)/python benchmarks/what_if.py
 
