@@ -6,7 +6,7 @@ runs on the CPU provider, so this never decides whether a model loads. Not here:
 
 import gzip
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from promote.errors import InputError
 
 TABLE = "cuda_kernels.json.gz"
 _LARGEST = 32 * 1024 * 1024
+_MOST = 100_000  # uses of operators whose place is remembered, as many models share them
 
 
 class Place(Enum):
@@ -70,13 +71,23 @@ class CudaKernels:
     source: str
     exact: bool
     kernels: Kernels
+    _placed: dict[NodeUse, Place] = field(default_factory=dict, compare=False, repr=False)
+    _beside: dict[NodeUse, tuple[NodeUse, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def place(self, node: NodeUse, cpu: Operators) -> Place:
-        """Where the node runs. Types that are not known fit everything, so nothing is said of them.
+        """Where the node runs, found once for equal uses. Types that are not known fit everything, so nothing is said of them.
 
         Providers are asked in order, CUDA first; a function that none of them takes is expanded (onnxruntime
         core/framework/graph_partitioner.cc).
         """
+        place = self._placed.get(node)
+        if place is None:
+            if len(self._placed) >= _MOST:
+                self._placed.clear()
+            place = self._placed[node] = self._place(node, cpu)
+        return place
+
+    def _place(self, node: NodeUse, cpu: Operators) -> Place:
         if node == UNKNOWN:
             return Place.UNKNOWN
         if (node.domain, node.name) in NO_KERNEL:
@@ -95,6 +106,14 @@ class CudaKernels:
 
     def on_cpu(self, node: NodeUse, cpu: Operators) -> tuple[NodeUse, ...]:
         """The operators of this use that run on the CPU provider: itself, or some that it expands to."""
+        beside = self._beside.get(node)
+        if beside is None:
+            if len(self._beside) >= _MOST:
+                self._beside.clear()
+            beside = self._beside[node] = self._on_cpu(node, cpu)
+        return beside
+
+    def _on_cpu(self, node: NodeUse, cpu: Operators) -> tuple[NodeUse, ...]:
         found: dict[NodeUse, None] = {}
         waiting = [node]
         seen = set()
