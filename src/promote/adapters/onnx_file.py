@@ -156,6 +156,7 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
         nodes=None if walk.too_deep else fact(frozenset(walk.uses)),
         tally=Later(lambda: memory()[1], source),
         activations=Later(lambda: memory()[0], source),
+        flaws=fact(tuple(walk.flaws)) if walk.flaws else None,
         producer=fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip()),
         precision=fact(_precision(weights)),
     )

@@ -5,10 +5,12 @@ are functions are unfolded too, as a runtime does that has no implementation of 
 what (``core.kernels``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from promote.adapters.onnx_graph import Pairs, Scope, defaults
 from promote.adapters.onnx_parts import (
     Memory,
     Node,
@@ -26,6 +28,9 @@ from promote.errors import IntegrityError
 
 _DEEPEST = 40
 _LONGEST = 40
+_CASTS = ("Cast", "CastLike")
+_HALF = ("tensor(float16)",)
+_RANKS = (None, 4, 3, 2)  # of inputs, where a definition asks for one
 _SMALL = 200  # bytes of an attribute that may decide what a function expands to
 _MOST_NODES = 250_000  # with the calls of functions unfolded; models of language have some ten thousand
 _MOST_USES = 10_000  # different ones; those of the largest models are some hundred
@@ -55,16 +60,17 @@ class _Inner(Types):
         return self[name] if name in self else self._outer.get(name, default)
 
 
-def node_uses(model: Any) -> frozenset[NodeUse] | None:
+def node_uses(model: Any) -> tuple[frozenset[NodeUse] | None, tuple[str, ...]]:
     """Every operator use of ``model``, subgraphs included and the model's own functions unfolded where they are called.
 
-    ``None`` where it nests deeper than 40 graphs or calls: then its operators are not known.
+    And what is wrong with its graphs themselves. The uses are ``None`` where it nests deeper than 40 graphs or calls: then
+    its operators are not known.
 
     Raises:
         IntegrityError: a name that is no UTF-8, or more nodes than any real model has, calls unfolded.
     """
     walk = walked(model)
-    return None if walk.too_deep else frozenset(walk.uses)
+    return None if walk.too_deep else frozenset(walk.uses), tuple(walk.flaws)
 
 
 def walked(model: Any) -> "Walk":
@@ -98,62 +104,79 @@ class Walk:
         self.domains: set[str] = set()
         self.too_deep = False
         self.steps = 0
+        self.flaws: list[str] = []
 
-    def graph(self, graph: Any, opsets: Mapping[str, int], outer: Types, depth: int) -> list[str | None]:
+    def graph(
+        self, graph: Any, opsets: Mapping[str, int], outer: Types, depth: int, around: Scope | None = None
+    ) -> list[str | None]:
         """Notes the uses of a graph; returns the types of its outputs."""
         self.graphs.append(graph)
         types: Types = _Inner(outer) if depth else {}
+        scope = Scope(around, self.flaws)
         outputs = [value_of(value) for value in graph.output]
         for value in (*map(value_of, graph.value_info), *outputs):
             types[value.name] = value.type
-        for value in map(value_of, graph.input):
+        inputs = [value_of(value) for value in graph.input]
+        for value in inputs:
             types[value.name] = value.type or types.get(value.name)
-        for tensor in graph.initializer:
-            types[tensor.name] = f"tensor({element_of(tensor.data_type)})"
-        for sparse in graph.sparse_initializer:
-            types[sparse.values.name] = f"tensor({element_of(sparse.values.data_type)})"
-        self.nodes(graph.node, opsets, types, depth)
+        tensors = [*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)]
+        names = [str(tensor.name) for tensor in tensors]
+        for name, tensor in zip(names, tensors, strict=True):
+            types[name] = f"tensor({element_of(tensor.data_type)})"
+        scope.given(inputs, set(names))
+        if inputs and tensors:
+            defaults(scope, graph.input, graph.initializer)
+        pairs = scope.order([(message, node_of(message)) for message in graph.node])
+        scope.returned(outputs)
+        self.nodes(pairs, opsets, types, depth, scope)
         return [types.get(value.name) for value in outputs]
 
-    def nodes(self, nodes: Iterable[Any], opsets: Mapping[str, int], types: Types, depth: int) -> None:
-        """Notes the uses of these nodes in their order, and the types of their outputs in ``types``."""
+    def nodes(self, pairs: Pairs, opsets: Mapping[str, int], types: Types, depth: int, scope: Scope) -> None:
+        """Notes the uses of nodes, each of which comes after those it reads, and the types of their outputs in ``types``."""
         self.too_deep = self.too_deep or depth > _DEEPEST
         if self.too_deep:
             return
-        for message in nodes:
+        done: list[tuple[Node, NodeUse]] = []
+        halves = False
+        for message, node in pairs:
             self.step(1)
-            node = node_of(message)
             given = tuple([types.get(name) if name else "" for name in node.inputs])
             if node.holds:
                 self.holders.append(message)
             if self.own and (function := self.own.get((node.domain, node.name))):
-                self.inside(node, message, opsets, types, depth)
-                _learn(types, node.outputs, self.call(function, given, depth))
+                self.inside(node, message, opsets, types, depth, scope)
+                scope.make(node, types, self.call(function, given, depth))
                 continue
             self.domains.add(node.domain)
             version = opsets.get(node.domain, 0)
             known = _KNOWN.get((node.key, version, given)) if node.key else None
             if known is None:
-                inside = self.inside(node, message, opsets, types, depth)
+                inside = self.inside(node, message, opsets, types, depth, scope)
                 known = _Known([_short(told) for told in _outputs(message, node.domain, version, given, inside)])
                 if node.key:
                     _KNOWN.keep((node.key, version, given), known)
-            _learn(types, node.outputs, known.said)
+                if node.nests and node.name == "If" and inside and len(node.outputs) != len(inside[0]):
+                    scope.flaw(f"an If has {len(node.outputs)} outputs, its graphs {len(inside[0])}")
+            scope.make(node, types, known.said)
             outputs = tuple([types.get(name) if name else "" for name in node.outputs])
             use = known.uses.get(outputs)
             if use is None:
                 use = known.keep(outputs, _use(message, node.domain, version, given, outputs))
             self.uses.add(use)
+            done.append((node, use))
+            halves = halves or (node.name in _CASTS and given[:1] == _HALF and tuple(known.said) == _HALF)
             if len(self.uses) > _MOST_USES:
                 raise IntegrityError(f"the ONNX model uses operators in more than {_MOST_USES:,} ways")
+        if halves:
+            self.uses |= _between(done, scope.results)
 
     def inside(
-        self, node: Node, message: Any, opsets: Mapping[str, int], types: Types, depth: int
+        self, node: Node, message: Any, opsets: Mapping[str, int], types: Types, depth: int, scope: Scope
     ) -> list[list[str | None]]:
         """The types of the outputs of each graph in a node."""
         if not node.nests:
             return []
-        return [self.graph(graph, opsets, types, depth + 1) for graph in graphs_in(message.attribute)]
+        return [self.graph(graph, opsets, types, depth + 1, scope) for graph in graphs_in(message.attribute)]
 
     def step(self, count: int) -> None:
         """Counts nodes: functions that call each other can make a small file unfold to any number."""
@@ -170,9 +193,29 @@ class Walk:
         self.called[key] = [None] * len(function.output)  # where it calls itself
         opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
         types: Types = dict(zip(function.input, given, strict=False))
-        self.nodes(function.node, opsets, types, depth + 1)
+        self.nodes(_pairs(function), opsets, types, depth + 1, Scope(None, []))
         self.called[key] = [types.get(name) for name in function.output]
         return self.called[key]
+
+
+def _between(done: list[tuple[Node, NodeUse]], results: frozenset[str]) -> set[NodeUse]:
+    """Casts from float16 to float16, each with the nodes around it; those at an end of the graph are left out.
+
+    ONNX Runtime moves such a cast to float32 where all of these nodes run in float32, but not the type that it names
+    (core/optimizer/insert_cast_transformer.cc ``IsIsolatedFp16NodeOnCpu``).
+    """
+    makers = {name: use for node, use in done for name in node.outputs if name and node.name != "Constant"}
+    readers: dict[str, list[NodeUse]] = {}
+    for node, use in done:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(use)
+    found = set()
+    for node, use in done:
+        if node.name in _CASTS and use.inputs[:1] == use.outputs == _HALF and node.outputs[0] not in results:
+            maker, after = makers.get(node.inputs[0]), readers.get(node.outputs[0])
+            if maker and after:
+                found.add(replace(use, body=(), former=None, between=(maker, *dict.fromkeys(after))))
+    return found
 
 
 class _Known:
@@ -199,12 +242,6 @@ class _Known:
 _KNOWN = Memory[_Known]()
 
 
-def _learn(types: Types, names: tuple[str, ...], said: list[str | None]) -> None:
-    for name, told in zip(names, said, strict=False):
-        if name:
-            types[name] = told or types.get(name)
-
-
 def _short(told: str | None) -> str | None:
     """A type, where it nests no deeper than any real one: a chain of sequences would make texts of any length."""
     return told if told is None or len(told) <= _LONGEST_TYPE else None
@@ -213,14 +250,16 @@ def _short(told: str | None) -> str | None:
 def _use(
     node: Any, domain: str, version: int, inputs: tuple[str | None, ...], outputs: tuple[str | None, ...]
 ) -> NodeUse:
-    while inputs and inputs[-1] == "":
-        inputs = inputs[:-1]
-    while outputs and outputs[-1] == "":
-        outputs = outputs[:-1]
+    name = text(node.op_type)
     attributes = tuple(sorted({text(a.name): _value(a) for a in node.attribute}.items()))
-    expands = version and _expands(domain, text(node.op_type), version)
-    body = _body(domain, node.op_type, version, inputs, outputs, _attribute_bytes(node)) if expands else ()
-    return NodeUse(domain, text(node.op_type), version, inputs, outputs, attributes, body)
+    if not (version and _expands(domain, name, version)):
+        return NodeUse(domain, name, version, inputs, outputs, attributes)
+    if any(a.HasField("g") for a in node.attribute):
+        return NodeUse(domain, name, version, inputs, outputs, attributes, (UNKNOWN,))  # SequenceMap: by its graph
+    told = _attribute_bytes(node)
+    body = _body(domain, name, version, inputs, outputs, told, False)
+    former = _body(domain, name, version, inputs, outputs, told, True)
+    return NodeUse(domain, name, version, inputs, outputs, attributes, body, None if former == body else former)
 
 
 def _value(attribute: Any) -> int | str | None:
@@ -245,27 +284,53 @@ def _attribute_bytes(node: Any) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _body(
-    domain: str, name: str, version: int, inputs: tuple[str | None, ...], outputs: tuple[str | None, ...], told: bytes
+    domain: str,
+    name: str,
+    version: int,
+    inputs: tuple[str | None, ...],
+    outputs: tuple[str | None, ...],
+    told: bytes,
+    former: bool,
 ) -> tuple[NodeUse, ...]:
-    """What the operator expands to by its own definition, with these types; empty where it is no function."""
+    """What the operator expands to by its own definition, with these types; empty where it does not.
+
+    Its nodes are of the opset of the graph that they come into (onnxruntime core/graph/graph.cc, ``TryGetFunctionProto``).
+
+    Args:
+        former: as releases before 1.17 do it, by the definition that the operator came with.
+    """
     import onnx
 
     schema = signature(domain, name, version)
-    if schema is None or not _defined(schema, version):
+    opset = _defined(schema, schema.since_version if former else version) if schema is not None else 0
+    if not opset:
         return ()
     node = onnx.NodeProto()
     node.ParseFromString(told)
     node.op_type, node.domain = name, domain
     node.input.extend(f"i{n}" if t != "" else "" for n, t in enumerate(inputs))
     node.output.extend(f"o{n}" if t != "" else "" for n, t in enumerate(outputs))
-    function = _function(schema, node, version, inputs)
+    function = _function(schema, node, opset, inputs)
     if function is None:
         return (UNKNOWN,)
+    if schema.has_function and not former and not all(_unchanged(n.op_type, opset, version) for n in function.node):
+        return ()
     walk = Walk({})
     types: Types = dict(zip(function.input, inputs, strict=False))
-    opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import} or {domain: version}
-    walk.nodes(function.node, opsets, types, 1)
+    opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import} | {domain: version}
+    walk.nodes(_pairs(function), opsets, types, 1, Scope(None, []))
     return tuple(sorted(walk.uses, key=repr))
+
+
+def _pairs(function: Any) -> Pairs:
+    return [(message, node_of(message)) for message in function.node]
+
+
+@lru_cache(maxsize=4096)
+def _unchanged(name: str, opset: int, version: int) -> bool:
+    """The operator means the same at both opsets: onnx/defs/schema.cc ``ValidateReferencedOpsInFuncton``."""
+    then, now = signature("", name, opset), signature("", name, version)
+    return then is None or now is None or bool(then.since_version == now.since_version)
 
 
 @lru_cache(maxsize=4096)
@@ -280,17 +345,15 @@ def _defined(schema: Any, version: int) -> int:
     return max((v for v in known if v <= version), default=0)
 
 
-def _function(schema: Any, node: Any, version: int, inputs: tuple[str | None, ...]) -> Any:
-    """Its definition with these types, or ``None`` where they do not tell enough."""
+def _function(schema: Any, node: Any, opset: int, inputs: tuple[str | None, ...]) -> Any:
+    """Its definition of that opset with these types, or ``None`` where there is none for them."""
     import onnx
 
-    opset = _defined(schema, version)
     try:
         if schema.has_function:
             data = schema.get_function_with_opset_version(opset)
         else:
-            types = [type_proto(t).SerializeToString() for t in inputs]
-            data = schema.get_context_dependent_function_with_opset_version(opset, node.SerializeToString(), types)
+            data = next(filter(None, (_built(schema, node, opset, inputs, rank) for rank in _RANKS)), b"")
     except (RuntimeError, ValueError, TypeError):
         return None
     if not data:
@@ -298,6 +361,19 @@ def _function(schema: Any, node: Any, version: int, inputs: tuple[str | None, ..
     function = onnx.FunctionProto()
     function.ParseFromString(data)
     return function
+
+
+def _built(schema: Any, node: Any, opset: int, inputs: tuple[str | None, ...], rank: int | None) -> bytes:
+    """A definition that depends on types; some ask for a rank too, and no other one of theirs differs in operators."""
+    types = []
+    for told in inputs:
+        proto = type_proto(told)
+        if rank is not None and proto.HasField("tensor_type"):
+            for _ in range(rank):
+                proto.tensor_type.shape.dim.add()
+        types.append(proto.SerializeToString())
+    data: bytes = schema.get_context_dependent_function_with_opset_version(opset, node.SerializeToString(), types)
+    return data
 
 
 @lru_cache(maxsize=4096)

@@ -65,6 +65,7 @@ class Node:
     Args:
         domain: the default one has no name.
         name: of the operator.
+        label: the node's own name, or empty.
         inputs: names of values, empty where one is left out.
         outputs: likewise.
         key: the same for nodes that differ in the names of values alone; ``None`` where it nests or its attributes are long.
@@ -74,6 +75,7 @@ class Node:
 
     domain: str
     name: str
+    label: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     key: tuple[Any, ...] | None
@@ -94,6 +96,7 @@ def node_of(node: Any) -> Node:
     return Node(
         domain,
         name,
+        str(node.name),
         tuple(node.input),
         outputs,
         None if nests or told is None else (name, domain, told, len(outputs)),

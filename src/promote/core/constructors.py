@@ -19,6 +19,15 @@ def refused(node: NodeUse, release: tuple[int, ...]) -> str:
     if node.domain == "" and node.name in ("GRU", "LSTM", "RNN") and settings.get("layout"):
         # core/providers/cpu/rnn/deep_cpu_gru.h, lstm_base.h, rnn.h: "Batchwise recurrent operations are not supported"
         return "layout 1, batch first, which the CPU provider does not implement: transpose, and use layout 0"
+    if node.domain == "" and node.name in ("GRU", "LSTM", "RNN") and not _positive(settings.get("hidden_size", 0)):
+        # core/providers/cpu/rnn/deep_cpu_gru.h, lstm_base.h, rnn.h ask for hidden_size > 0 in their constructors
+        return "hidden_size is missing, or not above 0"
+    if node.domain == "" and node.name == "Resize" and node.version >= 13 and not any(node.inputs[2:4]):
+        # onnx/defs/tensor/utils.cc resizeShapeInference: "Either `sizes` or `scales` must be provided"
+        return "neither sizes nor scales"
+    if node.domain == "" and node.name == "Split" and node.version >= 18 and not any(node.inputs[1:]):
+        # onnx/defs/tensor/defs.cc: "Neither 'split' input nor 'num_outputs' attribute has been given"
+        return "" if "num_outputs" in settings else "neither an input split nor num_outputs"
     if node.domain == "" and node.name == "DFT" and release < (1, 25) and settings.get("inverse"):
         # core/graph shape inference: "is_onesided and inverse attributes cannot be enabled at the same time"
         return "onesided and inverse together, taken from 1.25 on" if settings.get("onesided") else ""
@@ -29,6 +38,10 @@ def refused(node: NodeUse, release: tuple[int, ...]) -> str:
     if node.domain == "" and node.name == "StringNormalizer":
         return _locale(settings, release)
     return ""
+
+
+def _positive(value: int | str | None) -> bool:
+    return value is None or (isinstance(value, int) and value > 0)
 
 
 def _locale(settings: Settings, release: tuple[int, ...]) -> str:

@@ -107,6 +107,8 @@ class NodeUse:
         outputs: likewise.
         attributes: those that are set, by name: whole numbers and short texts with their value, others with ``None``.
         body: what it expands to, where it is a function; a release that implements it itself does not expand it.
+        former: what releases of ONNX Runtime before 1.17 expand it to, where that is something else.
+        between: of a cast from float16 to float16 inside a graph: the nodes it reads and that read it.
     """
 
     domain: str
@@ -116,6 +118,8 @@ class NodeUse:
     outputs: tuple[str | None, ...] = ()
     attributes: tuple[tuple[str, int | str | None], ...] = ()
     body: "tuple[NodeUse, ...]" = ()
+    former: "tuple[NodeUse, ...] | None" = None
+    between: "tuple[NodeUse, ...]" = ()
 
     def __hash__(self) -> int:  # without `body`, which follows from the rest: sets of uses are made for every model
         return hash((self.domain, self.name, self.version, self.inputs, self.outputs, self.attributes))
@@ -159,6 +163,7 @@ class ModelFacts:
         nodes: operators with the types they are used with, subgraphs and functions included.
         tally: operator, ``domain:name``, to how many nodes use it, and how many of them only compute shapes.
         activations: bytes of the tensors that are alive together while it answers.
+        flaws: what is wrong with the graphs themselves, in words; a few of them.
         producer: name and version of the writer.
         precision: ``fp32``, ``fp16``, ``bf16``...
         arch: CPU architecture a TensorRT plan was built on.
@@ -183,6 +188,7 @@ class ModelFacts:
     nodes: Fact[frozenset[NodeUse]] | None = None
     tally: Fact[Mapping[str, tuple[int, int]]] | None = None
     activations: Fact[Activations] | None = None
+    flaws: Fact[tuple[str, ...]] | None = None
     producer: Fact[str] | None = None
     precision: Fact[str] | None = None
     arch: Fact[str] | None = None

@@ -18,16 +18,24 @@ from promote.errors import InputError
 _LARGEST = 32 * 1024 * 1024
 _WIDE = {"tensor(float16)": "tensor(float)"}
 UNKNOWN = NodeUse("", "", 0)  # what a function expands to, where its types are not known
-# A Constant becomes an initializer when the graph is read (onnxruntime core/graph/graph.cc), so it has no kernel.
+_KIND = {int: 2, str: 3}  # onnx AttributeProto.AttributeType, as onnxruntime's schemas number them
+_ONE_CAST = (1, 31)
+_TRAINING = {
+    "ai.onnx.training": 1,
+    "ai.onnx.preview.training": 1,
+}  # onnx DomainToVersionRange; no operator is in a wheel
+_OF_ONNX = ("", "ai.onnx.ml")  # the matrix says their limits
+# A Constant becomes an initializer when the graph is read, before anything is checked (onnxruntime core/graph/graph.cc).
 NO_KERNEL = {("", "Constant")}
 
 
 @dataclass(frozen=True, slots=True)
 class Formal:
-    """An input or output of an operator: its type variable, the types allowed, and whether it may be repeated."""
+    """An input or output of an operator: its type variable, the types allowed, whether it must be there, or may be repeated."""
 
     name: str
     variable: str
+    required: bool
     variadic: bool
     homogeneous: bool
     types: frozenset[str]
@@ -42,7 +50,7 @@ class Schema:
     counts: tuple[int, int, int, int]
     inputs: tuple[Formal, ...]
     outputs: tuple[Formal, ...]
-    attributes: dict[str, bool]
+    attributes: dict[str, tuple[int, bool]]
 
 
 class KernelTable:
@@ -107,6 +115,21 @@ class Operators:
                 self._schemas.setdefault((domain, name), []).append(rest)
         self._faults: dict[NodeUse, str] = {}
         self._known: dict[tuple[str, str, int], Schema | None] = {}
+        self._newest: dict[str, int] = dict(_TRAINING)
+        for (domain, _), versions in self._schemas.items():
+            self._newest[domain] = max(self._newest.get(domain, 0), *(int(version[0]) for version in versions))
+        self._elements = frozenset(
+            one[7:-1] for versions in self._schemas.values() for version in versions
+            for formal in (*version[3], *version[4]) for one in self.kernels.sets[formal[4]] if one.startswith("tensor(")
+        )  # fmt: skip
+
+    def newest(self, domain: str) -> int | None:
+        """The newest opset of a domain whose operators all come with the runtime itself, or ``None``."""
+        return None if domain in _OF_ONNX else self._newest.get(domain)
+
+    def holds(self, element: str) -> bool:
+        """Some operator takes this element type, ``float``: the release can read tensors of it."""
+        return element in self._elements
 
     def fault(self, node: NodeUse) -> str:
         """Why this node does not load, or an empty string. Types that are not known fit everything."""
@@ -118,18 +141,24 @@ class Operators:
 
     def _judge(self, node: NodeUse) -> str:
         schema = self.schema(node.domain, node.name, node.version)
+        # releases before 1.17 took the definition that the operator came with (core/graph/graph.cc, TryGetFunctionProto)
+        body = node.former if node.former is not None and self._version < (1, 17) else node.body
         if schema is None:
-            # A model's own function is expanded; an operator that nobody knows is not.
-            return self._body(node) if node.body else "this release has no such operator"
+            return "this release has no such operator"
         if schema.deprecated:
             return f"deprecated since opset {schema.since}"
+        if (node.domain, node.name) in NO_KERNEL:
+            return ""
         types, fault = bind(schema, node)
         if fault:
             return fault
-        if (node.domain, node.name) in NO_KERNEL or self.kernels.serve(node, schema, types):
+        if node.between:
+            moved = self._version < _ONE_CAST and all(map(self._widened, node.between))
+            return "float16 to float16 between nodes that run in float32, whose casts do not fit it" if moved else ""
+        if self.kernels.serve(node, schema, types):
             return refused(node, self._version)
-        if node.body:
-            return self._body(node)
+        if body:
+            return self._body(body)
         # Without a kernel for float16 the CPU provider computes in float32, with casts around the node
         # (onnxruntime core/optimizer/insert_cast_transformer.cc).
         wide = {name: _WIDE.get(given, given) for name, given in types.items()}
@@ -138,8 +167,21 @@ class Operators:
         told = ", ".join(sorted({t for t in (*node.inputs, *node.outputs) if t})) or "any type"
         return f"no implementation for {told}"
 
-    def _body(self, node: NodeUse) -> str:
-        for inner in node.body:
+    def _widened(self, node: NodeUse) -> bool:
+        """The node is computed in float32, as no kernel takes its float16."""
+        if "tensor(float16)" not in node.inputs:
+            return False
+        schema = self.schema(node.domain, node.name, node.version)
+        if schema is None:
+            return False
+        types, _ = bind(schema, node)
+        if self.kernels.serve(node, schema, types):
+            return False
+        inner = [one for one in node.body if "tensor(float16)" in one.inputs]
+        return all(map(self._widened, inner))
+
+    def _body(self, body: tuple[NodeUse, ...]) -> str:
+        for inner in body:
             if fault := self.fault(inner):
                 return f"expands to {inner.name}, {fault}"
         return ""
@@ -162,12 +204,16 @@ class Operators:
             counts=tuple(counts),
             inputs=tuple(self._formal(f) for f in inputs),
             outputs=tuple(self._formal(f) for f in outputs),
-            attributes={attribute: required for attribute, _, required in attributes},
+            attributes={attribute: (kind, required) for attribute, kind, required in attributes},
         )
 
     def _formal(self, told: list[Any]) -> Formal:
         name, variable, option, homogeneous, types = told
-        return Formal(name, variable, option == 2, homogeneous, self.kernels.sets[types])
+        return Formal(name, variable, option == 0, option == 2, homogeneous, self.kernels.sets[types])
+
+
+def _kind(schema: Schema, attribute: str) -> int:
+    return schema.attributes.get(attribute, (0, False))[0]
 
 
 def bind(schema: Schema, node: NodeUse) -> tuple[dict[str, str], str]:
@@ -182,16 +228,22 @@ def bind(schema: Schema, node: NodeUse) -> tuple[dict[str, str], str]:
     unknown = [name for name in given_names if name not in schema.attributes and not name.startswith("__")]
     if unknown:
         return {}, f"attribute {unknown[0]!r}, which this version does not have"
-    missing = [name for name, required in schema.attributes.items() if required and name not in given_names]
+    wrong = [name for name, value in node.attributes if _KIND.get(type(value), 0) not in (0, _kind(schema, name))]
+    if wrong:
+        return {}, f"attribute {wrong[0]!r} of another type than this version takes"
+    missing = [name for name, (_, required) in schema.attributes.items() if required and name not in given_names]
     if missing:
         return {}, f"attribute {missing[0]!r} is missing"
     bound: dict[str, str] = {}
     for formals, actual, at_input in ((schema.inputs, node.inputs, True), (schema.outputs, node.outputs, False)):
         for position, given in enumerate(actual):
             formal = formals[min(position, len(formals) - 1)]
+            if given == "" and at_input and (formal.required or (formal.variadic and formal.homogeneous)):
+                return bound, f"no {formal.name}, which this version asks for"
             if not given:
                 continue
-            if given not in formal.types:
+            # What an operator gives by its attributes is not held to its signature, only to the kernels.
+            if at_input and given not in formal.types:
                 return bound, f"{formal.name} of type {given}, which this version does not take"
             if formal.variadic and not formal.homogeneous:
                 continue

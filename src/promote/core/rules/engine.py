@@ -36,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     models.onnx_ir,
     models.onnx_ml_opset,
     models.onnx_domains,
+    operators.onnx_graph,
     operators.operators,
     placement.operators_placement,
     models.external_data,

@@ -7,6 +7,7 @@ from promote.core.rules.case import Answer, Case, finding, no_model_fact, of_onn
 from promote.core.verdict import Outcome
 
 _MOST = 5
+_NO_ELEMENT = ("SEQUENCE", "MAP", "OPTIONAL", "OPAQUE_TYPE", "SPARSE_TENSOR_TYPE", "UNDEFINED")
 ROW = "operator_kernels.json.gz"
 
 
@@ -33,6 +34,8 @@ def operators(case: Case) -> Answer:
     if release is None:
         return None  # the rules about opset and IR version say what is known of this release
     version, implemented = release
+    if beyond := _beyond(case, version, implemented):
+        return beyond
     broken = [(node, why) for node in case.model.nodes.value if (why := implemented.fault(node))]
     faults = sorted(broken, key=lambda fault: repr(fault[0]))
     if not faults:
@@ -43,6 +46,42 @@ def operators(case: Case) -> Answer:
                 needs="an implementation of this version for these types", label=f"onnxruntime {version} of {ROW}")
         for node, why in faults[:_MOST]
     )  # fmt: skip
+
+
+def _beyond(case: Case, version: str, implemented: Operators) -> Answer:
+    """Opsets of the runtime's own domains, and element types, that the release does not have.
+
+    Source: onnxruntime core/graph/model_load_utils.h ``ValidateOpsetForDomain``; core/framework/data_types.cc.
+    """
+    label = f"onnxruntime {version} of {ROW}"
+    opsets = case.model.opsets
+    for domain, opset in sorted(opsets.value.items()) if opsets else ():
+        newest = implemented.newest(domain)
+        if newest is not None and opset > newest:
+            has = f"opset {opset} of {printable(domain, 60)}"
+            return finding(Outcome.BROKEN, has, opsets, needs=f"opset {newest} or lower", label=label)
+    dtypes = case.model.dtypes
+    for dtype in sorted(dtypes.value) if dtypes else ():
+        if dtype not in _NO_ELEMENT and not implemented.holds(dtype.lower()):
+            return finding(Outcome.BROKEN, f"tensors of {dtype.lower()}", dtypes, needs="a type it has", label=label)
+    return None
+
+
+@rule(
+    "onnx-graph",
+    title="The graph is whole: every value is made once, before it is read, as it is declared",
+    source="onnxruntime core/graph/graph.cc; onnx/checker.cc for subgraphs; measured in 1.16.3 to 1.32.0",
+    applies=of_onnx,
+    remedy="onnx.checker.check_model tells where; export again, or mend what edited the file",
+)
+def onnx_graph(case: Case) -> Answer:
+    """ONNX Runtime reads a graph strictly, in every release: a name that nothing makes or that is made twice, nodes that
+    read each other in a circle, a value declared with another type than its operator gives it. It loads none of these.
+    """
+    if case.model.flaws is None:
+        return None
+    flaws = case.model.flaws
+    return tuple(finding(Outcome.BROKEN, flaw, flaws, needs="a graph without it") for flaw in flaws.value)
 
 
 def _release(case: Case) -> tuple[str, Operators] | None:
