@@ -3,6 +3,8 @@
 One line per stage stays on the screen: its name, what it worked on, what came of it, how long it took.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Iterator
@@ -10,12 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from promote.core.names import printable
-from promote.ports import Step
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # ports know every stage of a promotion, which most commands need not load
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import ProgressColumn, TaskID
+
+    from promote.ports import Step
 
 _PLAIN_EVERY_SECONDS = 10.0
 
@@ -49,7 +52,7 @@ class Plain:
 class Live:
     """A spinner or bar for the stage under way, and its line when it ends; for a terminal."""
 
-    def __init__(self, console: "Console") -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
@@ -111,7 +114,7 @@ class _PlainStep(_Words):
 
 
 class _LiveStep(_Words):
-    def __init__(self, bars: "Bars", task: "TaskID", bytes_columns: "tuple[ProgressColumn, ...]") -> None:
+    def __init__(self, bars: Bars, task: TaskID, bytes_columns: tuple[ProgressColumn, ...]) -> None:
         super().__init__()
         self._bars, self._task, self._bytes = bars, task, bytes_columns
 

@@ -4,17 +4,22 @@ Facts with their sources, the verdict with its findings, the parity table, the l
 no time of its own making, no path and no host name of the machine that made it, so the same inputs give the same bytes.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
 import math
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from promote.core.facts import Fact, Target
-from promote.core.stages import Blob, Proven
-from promote.core.verdict import Compatible
+from promote.core.facts import Fact
+
+if TYPE_CHECKING:  # `check` writes findings with this and needs no stage of a promotion
+    from promote.core.facts import Target
+    from promote.core.stages import Blob, Proven
+    from promote.core.verdict import Compatible
 
 SCHEMA = "promote.passport/1"
 

@@ -1,18 +1,23 @@
 """Chooses the data that verdicts rest on: the matrix and the template, the shipped ones or the settings' own."""
 
+from __future__ import annotations
+
 import dataclasses
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promote.adapters.settings import Settings
 from promote.core.facts import ModelFacts
 from promote.core.kernels import KernelTable
 from promote.core.matrix import Matrix, parse
 from promote.core.placement import TABLE, CudaTable
-from promote.core.serving import Template, parse_template
 from promote.errors import InputError, NotFound
-from promote.ports import Progress
+
+if TYPE_CHECKING:
+    from promote.core.serving import Template
+    from promote.ports import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Data:
     @cached_property
     def template(self) -> Template:
         """The serving settings of the ONNX Runtime backend."""
+        from promote.core.serving import parse_template
+
         folder = self.settings.templates
         root = self.settings.path(folder) if folder else shipped("model_repo_templates")
         path = root / "onnxruntime" / "template.yaml"

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from promote.core.facts import HostFacts, Target
 from promote.core.matrix import bare_runtime, new_target, with_settings
-from promote.core.probe import ssh_host
-from promote.core.probe_record import Probe, probed, settled
 from promote.errors import IntegrityError
 from promote.wiring.data import Data
 
 if TYPE_CHECKING:
     from promote.adapters.oci.image import Image
+    from promote.core.probe_record import Probe
 
 
 class Hosts(Data):
@@ -24,6 +23,7 @@ class Hosts(Data):
     def target(self, name: str) -> Target:
         """A target as declared, settled against its last probe, and against measuring now where it is this machine."""
         from promote.adapters.probe.records import last
+        from promote.core.probe_record import probed, settled
 
         target = self.declared(name)
         probe = last(self.settings.path(self.settings.work_dir), name)
@@ -47,7 +47,7 @@ class Hosts(Data):
             return with_settings(self.matrix.target(name), given, origin)
         return new_target(name, given, origin)
 
-    def probe(self, name: str, *, image: str = "", ssh: str = "", here: bool = False) -> tuple[Probe, Path | None]:
+    def probe(self, name: str, *, image: str = "", ssh: str = "", here: bool = False) -> "tuple[Probe, Path | None]":
         """Measures a target, and keeps what was measured; the file is ``None`` where nothing was.
 
         What is not said is as in the last probe, so that a name alone renews it.
@@ -58,6 +58,7 @@ class Hosts(Data):
         from promote.adapters.oci.image import parse_reference
         from promote.adapters.probe.measure import measure
         from promote.adapters.probe.records import keep, last
+        from promote.core.probe import ssh_host
 
         if image:
             parse_reference(image)

@@ -1,5 +1,7 @@
 """Chooses the parts themselves: where bundles, runs, versions and served models are kept."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import tempfile
@@ -12,11 +14,11 @@ from typing import TYPE_CHECKING
 from promote.adapters.settings import current_user
 from promote.core.facts import Target
 from promote.errors import InputError
-from promote.ports import Exporter, Ledger, Registry, Runs, Server, Store
 from promote.wiring.hosts import Hosts
 
 if TYPE_CHECKING:
     from promote.core.passport_item import Item
+    from promote.ports import Exporter, Ledger, Registry, Runs, Server, Store
 
 
 class Parts(Hosts):
@@ -41,7 +43,7 @@ class Parts(Hosts):
 
     def passports(
         self, paths: tuple[str, ...] = (), models: tuple[str, ...] = (), share: tuple[int, int] = (0, 1)
-    ) -> "Iterator[Item]":
+    ) -> Iterator[Item]:
         """The passports at ``paths``, else of every bundle that the registry or layout holds.
 
         Args:

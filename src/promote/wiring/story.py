@@ -1,5 +1,7 @@
 """Chooses all parts for one story, each opened when it is first used."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import os
@@ -9,14 +11,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from promote.adapters.settings import load_settings
 from promote.core.facts import Target
 from promote.core.matrix import Matrix
-from promote.core.serving import Template
 from promote.errors import ExportError
-from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
 from promote.wiring.subjects import Subjects
+
+if TYPE_CHECKING:
+    from promote.core.serving import Template
+    from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
 
 
 class Wiring(Subjects):

@@ -11,7 +11,6 @@ from promote.core.matrix import Matrix
 from promote.core.model_config import parse_config
 from promote.core.model_folder import Neighbour, backend_of, in_order, model_path, served
 from promote.core.rules.engine import check
-from promote.core.stages import Candidate, RunRef
 from promote.core.verdict import Verdict, judge
 from promote.errors import PromoteError
 from promote.wiring.parts import Parts
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     from promote.adapters.repository_file import Tree
+    from promote.core.stages import Candidate
 
 _FORMATS = {"onnxruntime": "onnx", "tensorrt": "tensorrt"}
 
@@ -88,14 +88,18 @@ class Subjects(Parts):
 
     def run_subject(self, run_id: str, model: str = "") -> Subject:
         """The model of a run: read where it is ONNX, else as the run declares it and the plan shall make it."""
+        from promote.core.stages import RunRef
+
         with self.work() as work, self.progress.stage("find", f"run {run_id}") as step:
             candidate = self.runs(work).find(RunRef(run_id, model), step)
             if candidate.model.flavour != "onnx":
                 return Subject(f"run {run_id}", candidate.facts, before_export=True)
             return Subject(f"run {run_id}", self.read_facts(str(Path(candidate.model.root) / candidate.model.entry)))
 
-    def candidate(self, run_id: str, model: str = "") -> Candidate:
+    def candidate(self, run_id: str, model: str = "") -> "Candidate":
         """The model of a run, with what is known of it before the export: of an ONNX model all that its file tells."""
+        from promote.core.stages import RunRef
+
         with self.work() as work, self.progress.stage("find", f"run {run_id}") as step:
             found = self.runs(work).find(RunRef(run_id, model), step)
             if found.model.flavour != "onnx":
