@@ -65,15 +65,17 @@ def print_findings(findings: "Sequence[Finding]", *, err: bool = True) -> None:
     for finding in findings:
         mark, colour = _MARKS[finding.outcome.value]
         has = printable(finding.has, 300) + (f" ({printable(finding.has_source)})" if finding.has_source else "")
-        click.echo(f"  {click.style(mark, fg=colour)} {finding.rule:<{width}}  {has}", err=err)
-        if finding.outcome.value == "ok":
+        passes = finding.outcome.value == "ok"
+        confidence = "" if finding.confidence == "high" else f"confidence {finding.confidence}"
+        doubt = f", {confidence}: {printable(finding.row)}".removesuffix(": ") if passes and confidence else ""
+        click.echo(f"  {click.style(mark, fg=colour)} {finding.rule:<{width}}  {has}{doubt}", err=err)
+        if passes:
             continue
         pad = " " * (width + 6)
         row = f"{finding.row}; {finding.source}" if finding.row and finding.source else finding.row or finding.source
-        confidence = "" if finding.confidence == "high" else f", confidence {finding.confidence}"
         for label, text in (
             ("needs", finding.needs),
-            ("by", f"{row}{confidence}" if row else ""),
+            ("by", ", ".join(part for part in (printable(row, 360), confidence) if part)),
             ("do", finding.remedy),
         ):
             if text:

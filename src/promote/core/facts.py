@@ -69,6 +69,10 @@ class Later(Fact[T]):
         return Fact, (self.value, self.source, self.measured, self.declared)
 
 
+DOUBT = ", confidence "
+"""Before the confidence at the end of a source, where that is not high."""
+
+
 def settle(declared: Fact[T] | None, measured: Fact[T] | None) -> Fact[T] | None:
     """The fact that counts: the measured one, remembering a declared one that differs."""
     if measured is None or declared is None:

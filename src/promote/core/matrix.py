@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from promote.core.facts import Fact, HostFacts, Target
+from promote.core.facts import DOUBT, Fact, HostFacts, Target
 from promote.core.kernels import KernelTable
 from promote.core.matrix_rows import (
     DgxSpark,
@@ -151,14 +151,16 @@ class Matrix:
         implied: dict[str, Fact[Any] | None] = {}
         release = self.release(host.triton.value) if host.triton and not target.local else None
         if release is not None:
-            source = self.cite(release.label)
             versions = {
-                "onnxruntime": release.onnxruntime,
-                "python": release.python,
-                "cuda": release.cuda.version if release.cuda else None,
-                "tensorrt": release.tensorrt.version if release.tensorrt else None,
+                "onnxruntime": (release.onnxruntime, release),
+                "python": (release.python, release),
+                "cuda": (release.cuda.version if release.cuda else None, release.cuda),
+                "tensorrt": (release.tensorrt.version if release.tensorrt else None, release.tensorrt),
             }
-            implied |= {name: Fact(version, source) for name, version in versions.items() if version}
+            for name, (version, row) in versions.items():
+                if version and row:
+                    doubt = "" if row.confidence == "high" else f"{DOUBT}{row.confidence}"
+                    implied[name] = Fact(version, self.cite(release.label) + doubt)
         gpu = self.gpu(host.gpu.value) if host.gpu else None
         if gpu is not None:
             implied["compute_capability"] = Fact(gpu.compute_capability, self.cite(gpu.label))

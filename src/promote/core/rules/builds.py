@@ -6,9 +6,10 @@ by the accelerator that config.pbtxt asks for. Then they advise only: ONNX Runti
 
 from typing import Any
 
-from promote.core.matrix_rows import TensorRTHardware, TensorRTOpset, numbers
+from promote.core.matrix_rows import TensorRTHardware, TensorRTOpset, TritonRelease, numbers
 from promote.core.names import printable
 from promote.core.rules.case import Answer, Case, finding, no_host_fact, no_row, of_onnx, of_plan, rule
+from promote.core.rules.remedies import newest
 from promote.core.verdict import Outcome
 
 _WEAK = ("fp16", "bf16", "int8", "fp8", "int4", "fp4")
@@ -42,7 +43,7 @@ def _covers(row: TensorRTHardware | TensorRTOpset, version: str) -> bool:
     title="The target's TensorRT knows the target's GPU",
     source="TensorRT support matrices and release notes, row `tensorrt_hardware`",
     applies=of_plan,
-    remedy="use a Triton release whose TensorRT knows this GPU",
+    remedy="use the Triton release that the finding names, or promote ONNX",
 )
 def tensorrt_gpu(case: Case) -> Answer:
     """TensorRT drops old GPUs and learns new ones on its own calendar: no V100 from 10.5 on, no RTX 50 before 10.8."""
@@ -54,17 +55,36 @@ def tensorrt_gpu(case: Case) -> Answer:
     rows = case.matrix.tables.tensorrt_hardware
     floors = [row for row in rows if row.min_compute_capability and _covers(row, version.value)]
     if not floors:
-        return no_row(case, f"GPUs of TensorRT {printable(version.value, 20)}", version)
+        return no_row(case, f"GPUs of TensorRT {printable(version.value, 20)}", version, "tensorrt_hardware")
     has = f"compute capability {gpu.value} with TensorRT {version.value}"
     lowest = str(floors[-1].min_compute_capability)
     if numbers(gpu.value) < numbers(lowest):
-        return finding(Outcome.BROKEN, has, gpu, needs=f"{lowest} or higher", row=floors[-1], label="tensorrt hardware")
+        return finding(
+            Outcome.BROKEN, has, gpu, needs=f"{lowest} or higher", row=floors[-1], label="tensorrt hardware",
+            remedy=_known_by(case, gpu.value),
+        )  # fmt: skip
     later = [row for row in rows if gpu.value in row.adds and not _covers(row, version.value)]
     if later:
         outcome = Outcome.BROKEN if later[0].confidence == "high" else Outcome.UNKNOWN
         needs = f"TensorRT {later[0].since} or later"
-        return finding(outcome, has, gpu, needs=needs, row=later[0], label="tensorrt hardware")
+        remedy = _known_by(case, gpu.value)
+        return finding(outcome, has, gpu, needs=needs, row=later[0], label="tensorrt hardware", remedy=remedy)
     return finding(Outcome.OK, has, gpu, needs=f"{lowest} or higher", row=floors[-1], label="tensorrt hardware")
+
+
+def _known_by(case: Case, gpu: str) -> str:
+    """The newest release whose TensorRT knows the GPU, by the same rows."""
+    rows = case.matrix.tables.tensorrt_hardware
+
+    def knows(release: TritonRelease) -> bool:
+        version = release.tensorrt.version if release.tensorrt else ""
+        floors = [r for r in rows if r.min_compute_capability and version and _covers(r, version)]
+        if not floors or numbers(gpu) < numbers(str(floors[-1].min_compute_capability)):
+            return False
+        return all(_covers(row, version) for row in rows if gpu in row.adds)
+
+    what = f"has a TensorRT that knows compute capability {gpu}"
+    return f"use {newest(case, knows, what)}, and build the plan there; or promote ONNX"
 
 
 @rule(
@@ -72,7 +92,7 @@ def tensorrt_gpu(case: Case) -> Answer:
     title="TensorRT's parser reads the model's opset",
     source=_DOCS,
     applies=_to_build,
-    remedy="export with a lower --opset, or leave TensorRT out",
+    remedy="promote model RUN --opset N with the N that the finding names, or leave TensorRT out",
 )
 def tensorrt_opset(case: Case) -> Answer:
     """The parser has a highest opset of its own; what it does not read runs on CUDA instead, and no plan is made of it."""
@@ -89,7 +109,9 @@ def tensorrt_opset(case: Case) -> Answer:
         return finding(Outcome.DEGRADED, has, opsets, needs=needs, row=row, label="tensorrt opset")
     fits = (row.min_opset or 0) <= opset <= row.max_opset
     needs = f"opset {row.min_opset or 'any'} to {row.max_opset} for TensorRT {version.value}"
-    return finding(Outcome.OK if fits else Outcome.DEGRADED, has, opsets, needs=needs, row=row, label="tensorrt opset")
+    remedy = "" if fits else f"promote model RUN --opset {row.max_opset}, or leave TensorRT out"
+    outcome = Outcome.OK if fits else Outcome.DEGRADED
+    return finding(outcome, has, opsets, needs=needs, row=row, label="tensorrt opset", remedy=remedy)
 
 
 @rule(
@@ -97,7 +119,7 @@ def tensorrt_opset(case: Case) -> Answer:
     title="The precision is in the model where TensorRT has no flags for it",
     source="https://docs.nvidia.com/deeplearning/tensorrt/11.4.1/api/migration/tensorrt-10x-to-11x-c-api-reference.html",
     applies=_to_build,
-    remedy="put the precision into the ONNX: ModelOpt AutoCast for fp16 and bf16, Q/DQ nodes for int8, fp8 and fp4",
+    remedy="put the precision into the ONNX: convert_to_mixed_precision of modelopt.onnx.autocast, Q/DQ nodes for int8, fp8, fp4",
 )
 def tensorrt_precision(case: Case) -> Answer:
     """TensorRT 11 has no weak typing: the flags FP16, BF16, INT8... are gone, so a build that asks for one fails."""

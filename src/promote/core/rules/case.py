@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from promote.core.facts import Fact, ModelFacts, ModelFolder, Target
+from promote.core.facts import DOUBT, Fact, ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.matrix_rows import Row
 from promote.core.model_folder import Neighbour
+from promote.core.rules.readers import OF_HOST
 from promote.core.verdict import Finding, Outcome
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+_VERSIONS = ("onnxruntime", "tensorrt", "cuda", "python")
+_LEAST_LAST = ("high", "medium", "low")
 Answer = Finding | tuple[Finding, ...] | None
 
 
@@ -83,11 +86,30 @@ class Rule:
         """Its findings, with its id, and its remedy where there is something to do; none where it does not apply."""
         answer = self.judge(case) if self.applies(case) else None
         findings = answer if isinstance(answer, tuple) else (answer,) if answer else ()
-        return tuple(self._sign(finding) for finding in findings)
+        return tuple(self._sign(finding, case) for finding in findings)
 
-    def _sign(self, finding: Finding) -> Finding:
-        idle = finding.outcome is Outcome.OK or finding.remedy
-        return replace(finding, rule=self.id, remedy=finding.remedy if idle else self.remedy)
+    def _sign(self, finding: Finding, case: Case) -> Finding:
+        """Where no row decided, the rule's own source did; a version of which its release's row is not sure is said to be so."""
+        if finding.outcome is Outcome.OK:
+            return replace(finding, rule=self.id, confidence=self._confidence(finding, case))
+        decided = finding.outcome is not Outcome.UNKNOWN
+        return replace(
+            finding,
+            rule=self.id,
+            remedy=finding.remedy or self.remedy,
+            source=finding.source or (self.source if decided else ""),
+            confidence=self._confidence(finding, case),
+        )
+
+    def _confidence(self, finding: Finding, case: Case) -> str:
+        """The lowest of the row's and of the versions that this rule reads of the host."""
+        if finding.pending:
+            return finding.confidence
+        words = [finding.confidence]
+        for name in _VERSIONS:
+            if self.id in OF_HOST[name] and (fact := getattr(case.target.host, name)) is not None:
+                words.append(fact.source.partition(DOUBT)[2] or "high")
+        return max(words, key=_LEAST_LAST.index)
 
 
 def rule(
@@ -136,10 +158,10 @@ def has_config(case: Case) -> bool:
     return case.config is not None and on_server(case)
 
 
-def unfit(case: Case, has: str, check: str, needs: str = "") -> Finding:
-    """Broken, by a check that Triton makes; ``check`` is the id of its row."""
+def unfit(case: Case, has: str, check: str, needs: str = "", *, source: str = "config.pbtxt") -> Finding:
+    """Broken, by a check that Triton makes; ``check`` is the id of its row, ``source`` where that was read."""
     row = case.matrix.triton_check(check)
-    return finding(Outcome.BROKEN, has, needs=needs or row.rule, row=row)
+    return replace(finding(Outcome.BROKEN, has, needs=needs or row.rule, row=row), has_source=source)
 
 
 def finding(
@@ -193,14 +215,17 @@ def no_host_fact(case: Case, key: str, why: str) -> Finding:
     )
 
 
-def no_row(case: Case, what: str, fact: Fact[Any]) -> Finding:
-    """The matrix says nothing of something that the target has."""
+def no_row(case: Case, what: str, fact: Fact[Any], table: str) -> Finding:
+    """The matrix says nothing of something that the target has; ``table`` is where it would."""
+    add = f"add a row with its source to {table} (docs/reference/matrix.md); promote matrix show {table} lists what is known"
+    if table in ("triton_releases", "onnxruntime"):
+        add = f"promote matrix refresh --image IMAGE proposes the row of the image that runs on {case.target.name}; or {add}"
     return finding(
         Outcome.UNKNOWN,
         f"{case.matrix.file} says nothing of {what}",
         fact,
-        needs="a row with a source",
-        remedy="add a row (docs/reference/matrix.md), or name another version",
+        needs=f"a row of {table}",
+        remedy=add,
     )
 
 

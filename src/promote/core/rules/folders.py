@@ -7,6 +7,7 @@ from promote.core.names import printable
 from promote.core.rules.case import Answer, Case, finding, no_host_fact, rule, unfit
 from promote.core.verdict import Finding, Outcome
 
+_READ = "the model's directory"
 _SOURCE = "triton core src/model_repository_manager/model_lifecycle.cc; src/constants.h"
 
 
@@ -28,7 +29,13 @@ def model_versions(case: Case) -> Answer:
     chosen = served(folder, case.config)
     if not chosen:
         shown = ", ".join(map(str, sorted(folder.versions))) or "none"
-        return unfit(case, f"version directories: {shown}", "versions_available", "one that the version policy serves")
+        return unfit(
+            case,
+            f"version directories: {shown}",
+            "versions_available",
+            "one that the version policy serves",
+            source=_READ,
+        )
     missing = set(case.config.version_policy.specific.versions) - set(chosen) if case.config is not None else set()
     if folder.skipped or missing:
         words = [*(printable(name, 30) for name in folder.skipped), *(f"no version {v}" for v in sorted(missing))]
@@ -64,11 +71,18 @@ def model_files(case: Case) -> Answer:
             "no backend, and no model file that tells one",
             "filenames",
             f"one of {', '.join(sorted(USUAL_FILES))}",
+            source=_READ,
         )
     if not name:  # a backend of its own kind, or an ensemble
         return None
     faults = [
-        unfit(case, f"no {printable(posixpath.normpath(f'{version}/{name}'), 80)}", "onnx_missing", "that file")
+        unfit(
+            case,
+            f"no {printable(posixpath.normpath(f'{version}/{name}'), 80)}",
+            "onnx_missing",
+            "that file",
+            source=_READ,
+        )
         for version in served(folder, config)
         if not model_path(folder, config, version, capability)
     ]
@@ -95,5 +109,7 @@ def label_files(case: Case) -> Answer:
         if path.startswith(("../", "/")):
             faults.append(unfit(case, f"label file {printable(name, 80)!r}", "labels", "inside the model's directory"))
         elif path not in folder.files:
-            faults.append(unfit(case, f"no label file {printable(name, 80)!r}", "labels", "a file of that name"))
+            faults.append(
+                unfit(case, f"no label file {printable(name, 80)!r}", "labels", "a file of that name", source=_READ)
+            )
     return tuple(faults) or finding(Outcome.OK, ", ".join(printable(name, 40) for name in sorted(names)))

@@ -15,6 +15,7 @@ from promote.core.rules.case import (
     on_server,
     rule,
 )
+from promote.core.rules.remedies import for_capability, for_driver, for_types
 from promote.core.tensors import DType
 from promote.core.verdict import Finding, Outcome
 
@@ -35,6 +36,7 @@ _HARDWARE = {
     title="The matrix knows the target's Triton release",
     source="triton server build.py and TRITON_VERSION of each release branch",
     applies=on_server,
+    remedy="promote matrix refresh --image IMAGE, with the container image of that release",
 )
 def triton_release(case: Case) -> Answer:
     """The release fixes the ONNX Runtime, TensorRT and CUDA inside the container; without its row nothing follows."""
@@ -43,7 +45,7 @@ def triton_release(case: Case) -> Answer:
         return no_host_fact(case, "triton", "the container's release YY.MM")
     row = case.matrix.release(fact.value)
     if row is None:
-        return no_row(case, f"Triton {printable(fact.value, 20)}", fact)
+        return no_row(case, f"Triton {printable(fact.value, 20)}", fact, "triton_releases")
     server = f", server {row.server}" if row.server else ""
     return finding(Outcome.OK, f"Triton {row.release}{server}", fact, row=row)
 
@@ -53,7 +55,7 @@ def triton_release(case: Case) -> Answer:
     title="The driver is new enough for the container's CUDA",
     source="https://docs.nvidia.com/deploy/cuda-compatibility/",
     applies=on_gpu,
-    remedy="upgrade the driver, or use a Triton release of an older CUDA",
+    remedy="install the driver that the finding names, or use the Triton release it names",
 )
 def driver_floor(case: Case) -> Answer:
     """With a driver too old Triton counts no GPUs and says nothing; a model of KIND_GPU then does not load.
@@ -67,7 +69,7 @@ def driver_floor(case: Case) -> Answer:
         return no_host_fact(case, "triton", "for its CUDA version")
     floor = case.matrix.driver_floor(host.cuda.value)
     if floor is None:
-        return no_row(case, f"drivers for CUDA {printable(host.cuda.value, 20)}", host.cuda)
+        return no_row(case, f"drivers for CUDA {printable(host.cuda.value, 20)}", host.cuda, "cuda_driver_floors")
     needs = f"driver {floor.min_driver} or later for CUDA {host.cuda.value}"
     if host.driver is None:
         return no_host_fact(case, "driver", f"{floor.min_driver} or later for CUDA {host.cuda.value}")
@@ -80,19 +82,25 @@ def _below_floor(case: Case, driver: Fact[str], cuda: Fact[str], floor: DriverFl
     """Forward compatibility: the container's own driver libraries, on the GPUs and driver branches NVIDIA names."""
     has = f"driver {printable(driver.value, 40)}"
     forward = case.matrix.forward_compat
+    remedy = for_driver(case, printable(driver.value, 40), floor.min_driver)
     if case.target.host.gpu is None:
         return no_host_fact(case, "gpu", f"as {has} is below the floor and forward compatibility depends on the GPU")
     gpu = case.matrix.gpu(case.target.host.gpu.value)
     if gpu is None:
-        return no_row(case, f"the GPU {printable(case.target.host.gpu.value, 60)}", case.target.host.gpu)
+        return no_row(case, f"the GPU {printable(case.target.host.gpu.value, 60)}", case.target.host.gpu, "gpus")
     if gpu.forward_compat == "never":
-        return finding(Outcome.BROKEN, f"{has} on {gpu.name}", driver, needs=needs, row=floor)
+        return finding(Outcome.BROKEN, f"{has} on {gpu.name}", driver, needs=needs, row=floor, remedy=remedy)
     branches = case.matrix.forward_branches(cuda.value)
     outcome = _forward(branches, (numbers(driver.value) or (0,))[0])
     if gpu.forward_compat != "always" and outcome is Outcome.DEGRADED:
         outcome = Outcome.UNKNOWN
     return finding(
-        outcome, f"{has} on {gpu.name}", driver, needs=f"{needs}, or forward compatibility", row=branches or forward
+        outcome,
+        f"{has} on {gpu.name}",
+        driver,
+        needs=f"{needs}, or forward compatibility",
+        row=branches or forward,
+        remedy=remedy,
     )
 
 
@@ -109,7 +117,7 @@ def _forward(branches: ForwardBranches | None, branch: int) -> Outcome:
     title="Triton uses the GPU at all",
     source="triton core CMakeLists.txt, src/cuda_utils.cc",
     applies=on_gpu,
-    remedy="use a Triton release that still knows this GPU, or another GPU",
+    remedy="use the Triton release that the finding names, or another GPU",
 )
 def compute_capability(case: Case) -> Answer:
     """GPUs under the release's floor are dropped from Triton's list without an error."""
@@ -120,9 +128,10 @@ def compute_capability(case: Case) -> Answer:
         return no_host_fact(case, "triton", "for its lowest compute capability")
     row = case.matrix.release(host.triton.value)
     if row is None:
-        return no_row(case, f"Triton {printable(host.triton.value, 20)}", host.triton)
+        return no_row(case, f"Triton {printable(host.triton.value, 20)}", host.triton, "triton_releases")
     if row.min_compute_capability is None:
-        return no_row(case, f"the lowest compute capability of Triton {row.release}", host.triton)
+        what = f"the lowest compute capability of Triton {row.release}"
+        return no_row(case, what, host.triton, "triton_releases")
     if host.compute_capability is None:
         return no_host_fact(case, "gpu", f"of compute capability {row.min_compute_capability} or higher")
     capability = host.compute_capability.value
@@ -133,6 +142,7 @@ def compute_capability(case: Case) -> Answer:
         host.compute_capability,
         needs=f"{row.min_compute_capability} or higher",
         row=row,
+        remedy="" if enough else for_capability(case, capability),
     )
 
 
@@ -156,7 +166,10 @@ def python_version(case: Case) -> Answer:
     files = case.folder.files if case.folder is not None else frozenset()
     own_stub = "triton_python_backend_stub" in files
     packed = case.config is not None and "EXECUTION_ENV_PATH" in case.config.parameters
-    return finding(Outcome.BROKEN if packed and not own_stub else Outcome.DEGRADED, has, made, needs=needs)
+    version = ".".join(runs.value.split(".")[:2])
+    remedy = f"conda create -n model python={version}, install there, conda-pack it, and name it in EXECUTION_ENV_PATH"
+    outcome = Outcome.BROKEN if packed and not own_stub else Outcome.DEGRADED
+    return finding(outcome, has, made, needs=needs, remedy=remedy)
 
 
 @rule(
@@ -164,7 +177,7 @@ def python_version(case: Case) -> Answer:
     title="The device computes with the model's data types",
     source="row `dtype_support`; ONNX Runtime's CPU kernels: microsoft/onnxruntime docs/OperatorKernels.md",
     applies=on_server,
-    remedy="export in fp32, or fp16 where the GPU has it",
+    remedy="log the run again after model.float(), or in a type that the finding names, then promote model RUN",
 )
 def dtypes(case: Case) -> Answer:
     """A type without hardware is emulated at best: slower than fp32, and on CPUs most kernels are missing."""
@@ -182,17 +195,22 @@ def dtypes(case: Case) -> Answer:
         return no_host_fact(case, "gpu", f"for {', '.join(special)}")
     row = case.matrix.dtypes(capability.value)
     if row is None:
-        return no_row(case, f"data types of compute capability {capability.value}", capability)
+        what = f"data types of compute capability {capability.value}"
+        return no_row(case, what, capability, "dtype_support")
     missing = [dtype for dtype in special if not getattr(row, _HARDWARE[dtype])]
     outcome = Outcome.DEGRADED if missing else Outcome.OK
     has = f"{', '.join(missing)} without hardware" if missing else shown
-    return finding(outcome, has, fact, needs=f"hardware of compute capability {capability.value}", row=row)
+    remedy = for_types(row, capability.value) if missing else ""
+    needs = f"hardware of compute capability {capability.value}"
+    return finding(outcome, has, fact, needs=needs, row=row, remedy=remedy)
 
 
 def _on_cpu(dtype: DType, fact: Fact[frozenset[DType]]) -> Finding:
     if dtype == "FLOAT16":
-        return finding(Outcome.DEGRADED, "FLOAT16 on a CPU", fact, needs="casts to fp32 around most operators: slower")
-    return finding(Outcome.UNKNOWN, f"{dtype} on a CPU", fact, needs="a kernel for every operator; most have none")
+        needs = "casts to fp32 around most operators: slower"
+        return finding(Outcome.DEGRADED, "FLOAT16 on a CPU", fact, needs=needs, remedy=for_types(None, ""))
+    needs = "a kernel for every operator; most have none"
+    return finding(Outcome.UNKNOWN, f"{dtype} on a CPU", fact, needs=needs, remedy=for_types(None, ""))
 
 
 @rule(

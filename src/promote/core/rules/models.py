@@ -82,7 +82,9 @@ def _runtime(case: Case) -> tuple[OnnxRuntime, str] | Finding:
         )
     if fact is None:
         return no_host_fact(case, "triton", "for its ONNX Runtime")
-    return case.matrix.onnxruntime(fact.value) or no_row(case, f"onnxruntime {printable(fact.value, 40)}", fact)
+    return case.matrix.onnxruntime(fact.value) or no_row(
+        case, f"onnxruntime {printable(fact.value, 40)}", fact, "onnxruntime"
+    )
 
 
 def _up_to(case: Case, what: str, has: int, most: Callable[[OnnxRuntime], int | None], remedy: str) -> Answer:
@@ -113,7 +115,7 @@ def _up_to(case: Case, what: str, has: int, most: Callable[[OnnxRuntime], int | 
     title="The runtime knows the model's opset",
     source=_VERSIONING,
     applies=of_onnx,
-    remedy="promote model RUN --opset N, or onnx.version_converter",
+    remedy="promote model RUN --opset N, or onnx.version_converter.convert_version(model, N)",
 )
 def onnx_opset(case: Case) -> Answer:
     """ONNX Runtime refuses a model stamped with a newer opset than it knows, whatever operators it uses.
@@ -134,7 +136,7 @@ def onnx_opset(case: Case) -> Answer:
             row=floor,
             needs=f"opset {floor.opset} or higher is what ONNX Runtime promises to load",
         )
-    remedy = "export with opset {limit} or lower (promote model RUN chooses it), or use onnx.version_converter"
+    remedy = "promote model RUN --opset {limit}, or onnx.version_converter.convert_version(model, {limit})"
     return _up_to(case, "opset", opset, lambda row: row.max_opset, remedy)
 
 
@@ -174,7 +176,7 @@ def onnx_ml_opset(case: Case) -> Answer:
     title="Every operator comes with the runtime",
     source="microsoft/onnxruntime docs/ContribOperators.md",
     applies=of_onnx,
-    remedy="export without custom operators",
+    remedy="export again with operators of ai.onnx alone, before any graph optimizer fuses them",
 )
 def onnx_domains(case: Case) -> Answer:
     """An operator of a domain that the runtime does not carry needs a library of native code beside the model."""
@@ -192,7 +194,11 @@ def _domain(case: Case, domain: str) -> Finding:
     has = f"operators of {printable(domain or 'ai.onnx', 60)}"
     if row is None:
         return finding(
-            Outcome.UNKNOWN, has, fact, needs="a domain the runtime carries, or its operator library on the target"
+            Outcome.UNKNOWN,
+            has,
+            fact,
+            needs="a domain the runtime carries, or its operator library on the target",
+            remedy="export again with operators of ai.onnx alone; or load it once in the target's container, with its library",
         )
     if row.standing == "absent":
         return finding(Outcome.BROKEN, has, fact, needs="a domain the runtime carries", row=row)
@@ -253,7 +259,7 @@ def _fault(file: ExternalFile) -> str:
     title="Triton can carry every input and output",
     source="onnxruntime_backend src/onnxruntime_utils.cc; triton common protobuf/model_config.proto",
     applies=_both(of_onnx, on_server),
-    remedy="convert it inside the model, with Cast for instance",
+    remedy="convert it inside the model: Cast to FLOAT, or ConcatFromSequence for a sequence",
 )
 def io_types(case: Case) -> Answer:
     """Requests carry tensors of fourteen types only; sequences, maps, complex and 8-bit floats are refused at load."""
@@ -282,5 +288,6 @@ def _io_fault(case: Case, tensor: TensorSpec) -> Finding | None:
             case.model.inputs,
             needs=f"Triton {row.since} or later",
             row=row,
+            remedy=f"use Triton {row.since} or later, or Cast it to FLOAT inside the model",
         )
     return None

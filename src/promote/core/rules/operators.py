@@ -20,7 +20,7 @@ def _applies(case: Case) -> bool:
     title="The runtime implements every operator, for the types it is used with",
     source="schemas and kernels that the public wheel of each ONNX Runtime release tells of itself (tools/kernels.py)",
     applies=_applies,
-    remedy="export in fp32, with a lower opset, or without the operator named",
+    remedy="promote model RUN --opset N with a lower N, or log the run again after model.float()",
 )
 def operators(case: Case) -> Answer:
     """An opset the runtime knows is not enough: a kernel may be missing for a type, and signatures must fit.

@@ -6,7 +6,10 @@ from promote.core.names import printable
 from promote.core.rules.case import Answer, Case, finding, no_host_fact, no_model_fact, of_plan, rule
 from promote.core.verdict import Finding, Outcome
 
-_REBUILD = "build the plan on the target, inside its Triton container; or promote ONNX"
+_REBUILD = (
+    "build the plan on the target, inside its Triton container: "
+    "trtexec --onnx=model.onnx --saveEngine=model.plan; or promote ONNX"
+)
 _RECORD = "a plan does not hold it: record it when the plan is built"
 
 
@@ -97,7 +100,8 @@ def _compatible(case: Case, has: str, version: Fact[str], host: Fact[str]) -> Fi
     if _allowed(case) is None:
         return no_host_fact(case, "version_compatible_plans", f"whether Triton runs with {flag}")
     if not _allowed(case):
-        return finding(Outcome.BROKEN, f"{has}, version-compatible", version, needs=flag, row=row)
+        remedy = f"start tritonserver with {flag}, and declare version_compatible_plans = true"
+        return finding(Outcome.BROKEN, f"{has}, version-compatible", version, needs=flag, row=row, remedy=remedy)
     return finding(Outcome.OK, f"{has}, version-compatible", version, needs=host.value, row=row)
 
 

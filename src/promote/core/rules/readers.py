@@ -8,7 +8,7 @@ from collections.abc import Mapping
 READERS: Mapping[str, frozenset[str]] = {
     table: frozenset(rules.split())
     for table, rules in {
-        "triton_releases": "triton-release compute-capability",
+        "triton_releases": "triton-release compute-capability driver-floor plan-tensorrt-gpu",
         "cuda_driver_floors": "driver-floor",
         "cuda_forward_compat": "driver-floor",
         "onnxruntime": "onnx-opset onnx-ir onnx-ml-opset operators operators-placement external-data",
