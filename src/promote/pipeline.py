@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from promote.core.choices import with_another_choice
 from promote.core.facts import Target
 from promote.core.golden import split
 from promote.core.layout import config_of, lay_out
@@ -90,6 +91,8 @@ def promote_model(order: Order, target: Target, world: World) -> Promotion | Pre
         version = world.ledger.next_version(name, identity)
         verdict = _judge(proven, target, name, version, world)
         step.say(verdict.word)
+    if isinstance(verdict, Incompatible):
+        return with_another_choice(verdict, proven.export, target, world.matrix)
     if not isinstance(verdict, Compatible):
         return verdict
     if order.dry_run:

@@ -129,3 +129,17 @@ def test_a_target_that_is_not_known_is_told_beside_the_others(release):
     assert isinstance(shared, SharedPlan)
     assert list(shared.refused) == [release]
     assert shared.targets == ("26.04",)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "told"),
+    [
+        ("T4", "BFLOAT16 without hardware, needs hardware of compute capability 7.5"),
+        ("L4", "box has hardware for it: data types at compute capability 8.9"),
+    ],
+)
+def test_of_another_precision_the_table_says_whether_the_gpu_has_the_hardware(gpu, told):
+    box = Target(name="box", host=HostFacts(**facts(device="gpu", triton="26.04", gpu=gpu)))
+    (bf16,) = [one for one in try_all(candidate(), box, MATRIX) if one.choice.precision == "bf16"]
+    assert bf16.why.endswith(told)
+    assert not bf16.accepted

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from promote import pipeline
-from promote.core.facts import Fact, HostFacts, ModelFacts, Target
+from promote.core.facts import Fact, HostFacts, ModelFacts, NodeUse, Target
 from promote.core.golden import join
 from promote.core.layout import content
 from promote.core.matrix import Matrix
@@ -26,6 +26,9 @@ from tests.fakes.store import FakeStore
 from tests.fakes.tracking import FakeLedger, FakeRuns
 from tests.fakes.triton import FakeServer
 from tests.unit.test_matrix import MATRIX
+from tests.unit.test_operators import MATRIX as WITH_KERNELS
+
+KERNELS = WITH_KERNELS.kernels
 
 DESK = Target(
     name="desk",
@@ -606,3 +609,32 @@ def test_status_of_a_server_that_does_not_answer_is_unavailable(bench):
 def test_times_are_utc_to_the_second():
     assert pipeline.now()[10] == "T"
     assert pipeline.now().endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("use", "remedy"),
+    [
+        # ONNX Runtime 1.24.4 implements LpNormalization of opset 1, and no longer of 22.
+        ("LpNormalization", "promote model run-2 --target desk --opset 21: the rules accept these operators there"),
+        ("NoSuchThing", "no other opset helps: choose a target of a newer ONNX Runtime"),
+    ],
+)
+def test_an_export_that_its_operators_break_is_refused_with_the_choice_that_the_rules_accept(bench, use, remedy):
+    bench.matrix = replace(MATRIX, kernels=KERNELS)
+    desk = replace(DESK, host=replace(DESK.host, triton=fact("26.04")))
+    bench.runs.candidates["run-2"] = candidate("run-2", 2.0, flavour="transformers")
+    nodes = frozenset({NodeUse("", use, 22, ("tensor(float)",), ("tensor(float)",))})
+    bench.exporter._part.facts = replace(FACTS, opsets=fact({"": 22}), nodes=fact(nodes))
+    refused = bench.promote(2.0, target=desk)
+    assert isinstance(refused, Incompatible)
+    assert [f.remedy for f in refused.findings if f.rule == "operators"] == [remedy]
+    assert bench.untouched()
+
+
+def test_the_choice_that_a_refused_export_names_is_taken_when_it_is_asked_for(bench):
+    bench.matrix = replace(MATRIX, kernels=KERNELS)
+    desk = replace(DESK, host=replace(DESK.host, triton=fact("26.04")))
+    bench.runs.candidates["run-2"] = candidate("run-2", 2.0, flavour="transformers")
+    nodes = frozenset({NodeUse("", "LpNormalization", 21, ("tensor(float)",), ("tensor(float)",))})
+    bench.exporter._part.facts = replace(FACTS, opsets=fact({"": 21}), nodes=fact(nodes))
+    assert isinstance(bench.promote(2.0, target=desk, opset=21), Promotion)

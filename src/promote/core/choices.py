@@ -11,9 +11,9 @@ from promote.core.facts import Fact, Target
 from promote.core.matrix import Matrix
 from promote.core.matrix_rows import Exporter
 from promote.core.rules.engine import check
-from promote.core.stages import Candidate
+from promote.core.stages import Candidate, Export
 from promote.core.tensors import DType
-from promote.core.verdict import Finding, Outcome
+from promote.core.verdict import Finding, Incompatible, Outcome
 
 _DTYPES = {"fp32": "FLOAT", "fp16": "FLOAT16", "bf16": "BFLOAT16"}
 _CONVERT = {
@@ -98,12 +98,67 @@ def try_all(candidate: Candidate, target: Target, matrix: Matrix, opset: int | N
     best = next((one.choice for one in tried if one.accepted), own[0])
     for other, code in _CONVERT.items():
         if other != precision:
+            again = replace(best, precision=other)
             why = f"the run's weights are {precision}: log it again after {code}, then promote that run"
-            tried.append(Tried(replace(best, precision=other), (), why))
+            told = _hardware(again, candidate, target, matrix)
+            tried.append(Tried(again, (), "; ".join(part for part in (why, told) if part)))
     why = "built on the target's own GPU: trtexec --onnx=model.onnx --saveEngine=model.plan, then promote check model.plan"
     plan = Choice(format="tensorrt", opset=None, ir_version=None, precision=precision)
     tried.append(Tried(plan, against(plan, candidate, target, matrix), why))
     return tuple(tried)
 
 
-__all__ = ["Choice", "Tried", "against", "choices", "foretell", "try_all"]
+def _hardware(choice: Choice, candidate: Candidate, target: Target, matrix: Matrix) -> str:
+    """Whether the target computes with that precision in hardware, by the rule ``dtypes``."""
+    run = replace(candidate, facts=replace(candidate.facts, dtypes=None))
+    said = next((f for f in foretell(choice, run, target, matrix) if f.rule == "dtypes"), None)
+    if said is None or choice.precision == "fp32":
+        return ""
+    if said.outcome is Outcome.OK:
+        return f"{target.name} has hardware for it: {said.row}"
+    return f"{said.has}, needs {said.needs}"
+
+
+def instead(export: Export, target: Target, matrix: Matrix) -> Choice | None:
+    """The fastest other opset at which no rule says anything against the operators that the export turned out to hold.
+
+    Asked of the same operators, stamped with that opset: what another export would really hold, only that export tells.
+    """
+    nodes, facts, exporter = export.facts.nodes, export.facts, matrix.exporter("torch")
+    if export.candidate.model.flavour == "onnx" or nodes is None or facts.opsets is None:
+        return None
+    seen = {export.plan.opset}
+    for choice in choices(exporter, export.plan.precision, None):
+        if choice.opset is None or choice.opset in seen or against(choice, export.candidate, target, matrix):
+            continue
+        seen.add(choice.opset)
+        again = frozenset(replace(use, version=choice.opset) if not use.domain else use for use in nodes.value)
+        stamped = replace(
+            facts,
+            ir_version=None if choice.ir_version is None else Fact(choice.ir_version, "the plan"),
+            opsets=Fact({**facts.opsets.value, "": choice.opset}, "the plan"),
+            nodes=Fact(again, nodes.source),
+        )
+        if not any(f.outcome is Outcome.BROKEN for f in check(stamped, target, matrix)):
+            return choice
+    return None
+
+
+def with_another_choice(refused: Incompatible, export: Export, target: Target, matrix: Matrix) -> Incompatible:
+    """The refusal of an export by its operators, its remedy naming the choice that the rules accept, or that none is."""
+    if not any(f.rule == "operators" and f.outcome is Outcome.BROKEN for f in refused.findings):
+        return refused
+    run, other = export.candidate.run.run_id, instead(export, target, matrix)
+    if other is not None:
+        remedy = f"promote model {run} --target {target.name} --opset {other.opset}: the rules accept these operators there"
+    else:
+        again = "" if export.plan.precision == "fp32" else f"log the run again after {_CONVERT['fp32']}, or "
+        remedy = f"no other opset helps: {again}choose a target of a newer ONNX Runtime"
+    findings = tuple(
+        replace(f, remedy=remedy) if f.rule == "operators" and f.outcome is Outcome.BROKEN else f
+        for f in refused.findings
+    )
+    return Incompatible(refused.target, findings)
+
+
+__all__ = ["Choice", "Tried", "against", "choices", "foretell", "instead", "try_all", "with_another_choice"]
