@@ -150,7 +150,9 @@ def with_another_choice(refused: Incompatible, export: Export, target: Target, m
         return refused
     run, other = export.candidate.run.run_id, instead(export, target, matrix)
     if other is not None:
-        remedy = f"promote model {run} --target {target.name} --opset {other.opset}: the rules accept these operators there"
+        remedy = (
+            f"promote model {run} --target {target.name} --opset {other.opset}: the rules accept these operators there"
+        )
     else:
         again = "" if export.plan.precision == "fp32" else f"log the run again after {_CONVERT['fp32']}, or "
         remedy = f"no other opset helps: {again}choose a target of a newer ONNX Runtime"
