@@ -340,6 +340,18 @@ def test_a_probe_of_long_ago_says_so_and_how_to_renew_it(promote, program, tmp_p
     done = promote("check", "model.onnx", "--target", "calypso", lines=lines)
     assert "calypso was probed on 2020-01-31" in done.stdout
     assert "do promote target probe calypso --ssh ada@calypso" in done.stdout
+    listed = promote("targets", lines=lines)
+    assert "calypso: probed on 2020-01-31, long ago: promote target probe calypso --ssh ada@calypso" in (
+        listed.stdout + listed.stderr
+    )
+    told = json.loads(promote("targets", "--json", lines=lines).stdout)
+    (calypso,) = [one for one in told["targets"] if one["name"] == "calypso"]
+    assert calypso["probed"] == {
+        "date": "2020-01-31", "old": True, "renew": "promote target probe calypso --ssh ada@calypso",
+    }  # fmt: skip
+    judged = json.loads(promote("check", "model.onnx", "--target", "calypso", "--json", lines=lines).stdout)
+    (age,) = [finding for finding in judged["findings"] if finding["rule"] == "probe-age"]
+    assert (age["outcome"], age["needs"]) == ("degraded", "a probe of the last 30 days")
 
 
 @pytest.mark.parametrize("option", ["--ssh=-oProxyCommand=x", "--image=tritonserver"])
