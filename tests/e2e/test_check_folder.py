@@ -60,3 +60,23 @@ def test_a_folder_without_models_is_not_found(project):
         "holds no .onnx, .plan or .engine file and no model of Triton"
         in project("check", "empty", "--runtime", "onnxruntime=1.24.4", code=3).err
     )
+
+
+ANSWERS = [
+    ("models/good/model.onnx", ("--runtime", "onnxruntime=1.24.4"), "compatible", 0),
+    ("models/good/model.onnx", ("--runtime", "onnxruntime=9.1.0"), "undecided", 11),
+    ("models/new/model.onnx", ("--runtime", "onnxruntime=1.24.4"), "incompatible", 10),
+    ("models/good/model.onnx", ("--target", "bare"), "undecided", 11),
+]
+
+
+@pytest.mark.parametrize(("path", "on", "word", "code"), ANSWERS)
+def test_the_exit_code_the_object_and_the_line_say_the_same(project, path, on, word, code):
+    project.write(bare='device = "gpu"\ntriton = "26.04"')
+    told = project("check", path, *on, "--json", code=code).json
+    (line,) = [json.loads(line) for line in project("check", path, *on, "--jsonl", code=code).out.splitlines()]
+    assert (told["verdict"], told["exit"]["code"], told["schema"]) == (word, code, "promote.cli/1")
+    assert line == {key: told[key] for key in ("path", "verdict", "findings")}
+    assert line["path"] == path
+    assert all(found["remedy"] for found in told["findings"] if found["outcome"] != "ok")
+    assert project("check", path, *on, code=code).out.startswith(f"{word} with ")

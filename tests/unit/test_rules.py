@@ -160,6 +160,9 @@ TABLE = [
     ("driver-floor", model(), on(driver="575.57.08", gpu="L4", cuda="13.0.2"), ["degraded"]),
     ("driver-floor", model(), on(driver="530.30.02", gpu="L4", cuda="13.0.2"), ["broken"]),
     ("driver-floor", model(), on(driver="575.57.08", gpu="RTX 6000 Ada", cuda="13.0.2"), ["unknown"]),
+    ("driver-floor", model(), on(driver="575.57.08", gpu="Jetson AGX Orin", cuda="13.0.2"), ["degraded"]),
+    ("driver-floor", model(), on(driver="575.57.08", gpu="RTX 5090", cuda="13.0.2"), ["broken"]),  # GeForce never
+    ("driver-floor", model(), on(driver="575.57.08", gpu="GB10", cuda="13.0.2"), ["unknown"]),
     ("driver-floor", model(), on(driver=None), ["unknown"]),
     ("driver-floor", model(), on(device="cpu"), []),
     ("driver-floor", model(), on(driver="525.60.13", device=None), ["unknown"]),
