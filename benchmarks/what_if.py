@@ -125,7 +125,7 @@ def write(folder: Path, number: int, distinct: int) -> None:
             "target": {"name": "calypso"}, "matrix": "sha256:" + "7" * 64, "findings": findings,
             "files": {f"{name}/{version}/{f}": {"digest": "sha256:" + f"{i:064x}", "size": i}
                       for f in ("model.onnx", "labels.txt", "tokenizer/tokenizer.json", "promote/golden.safetensors")},
-            "facts": kinds[i % distinct],
+            "facts": kinds[i // 20 % distinct if distinct < number else i],
             "lineage": {"run_id": f"{i:032x}", "params": {f"param_{k}": str(k * i) for k in range(20)},
                         "metrics": {f"metric_{k}": k / (i + 1) for k in range(20)}, "tags": {}},
         }  # fmt: skip

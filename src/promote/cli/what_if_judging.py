@@ -64,7 +64,7 @@ def _judge(
             passport = read_passport(item.passport, "it")
             named = (passport.name, passport.version, item.where)
             if not judged.knows(passport.key, named):
-                judged.add(passport.key, named, what_if.changes(*reader.read(passport.raw, "it")))
+                judged.add(passport.key, named, what_if.changes(*reader.read(passport.facts, "it")))
         except (IntegrityError, InputError) as error:
             judged.faults.append((item.where, error.message))
     return judged

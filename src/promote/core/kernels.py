@@ -16,6 +16,7 @@ from promote.core.matrix_rows import numbers
 from promote.errors import InputError
 
 _LARGEST = 32 * 1024 * 1024
+_MOST_MODELS = 4096
 _WIDE = {"tensor(float16)": "tensor(float)"}
 UNKNOWN = NodeUse("", "", 0)  # what a function expands to, where its types are not known
 _KIND = {int: 2, str: 3}  # onnx AttributeProto.AttributeType, as onnxruntime's schemas number them
@@ -114,6 +115,7 @@ class Operators:
             if int(mask, 16) & bit:
                 self._schemas.setdefault((domain, name), []).append(rest)
         self._faults: dict[NodeUse, str] = {}
+        self._faulty: dict[frozenset[NodeUse], tuple[tuple[NodeUse, str], ...]] = {}
         self._known: dict[tuple[str, str, int], Schema | None] = {}
         self._newest: dict[str, int] = dict(_TRAINING)
         for (domain, _), versions in self._schemas.items():
@@ -130,6 +132,15 @@ class Operators:
     def holds(self, element: str) -> bool:
         """Some operator takes this element type, ``float``: the release can read tensors of it."""
         return element in self._elements
+
+    def faults(self, nodes: frozenset[NodeUse]) -> tuple[tuple[NodeUse, str], ...]:
+        """The nodes that do not load, in a fixed order, each with why; found once for equal models."""
+        if nodes not in self._faulty:
+            if len(self._faulty) >= _MOST_MODELS:
+                self._faulty.clear()
+            broken = [(node, why) for node in nodes if (why := self.fault(node))]
+            self._faulty[nodes] = tuple(sorted(broken, key=lambda fault: repr(fault[0])))
+        return self._faulty[nodes]
 
     def fault(self, node: NodeUse) -> str:
         """Why this node does not load, or an empty string. Types that are not known fit everything."""

@@ -73,6 +73,16 @@ class CudaKernels:
     kernels: Kernels
     _placed: dict[NodeUse, Place] = field(default_factory=dict, compare=False, repr=False)
     _beside: dict[NodeUse, tuple[NodeUse, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _apart: dict[frozenset[NodeUse], tuple[NodeUse, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def apart(self, nodes: frozenset[NodeUse], cpu: Operators) -> tuple[NodeUse, ...]:
+        """The nodes that are expanded, or leave something to the CPU, in a fixed order; found once for equal models."""
+        if nodes not in self._apart:
+            if len(self._apart) >= _MOST:
+                self._apart.clear()
+            found = [n for n in nodes if self.place(n, cpu) is Place.EXPANDED or self.on_cpu(n, cpu)]
+            self._apart[nodes] = tuple(sorted(found, key=repr))
+        return self._apart[nodes]
 
     def place(self, node: NodeUse, cpu: Operators) -> Place:
         """Where the node runs, found once for equal uses. Types that are not known fit everything, so nothing is said of them.

@@ -8,6 +8,7 @@ so more facts never turn one decision into another. Not here: the rules.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from promote.core.facts import DOUBT, Fact, ModelFacts, ModelFolder, Target
@@ -90,26 +91,38 @@ class Rule:
 
     def _sign(self, finding: Finding, case: Case) -> Finding:
         """Where no row decided, the rule's own source did; a version of which its release's row is not sure is said to be so."""
-        if finding.outcome is Outcome.OK:
-            return replace(finding, rule=self.id, confidence=self._confidence(finding, case))
-        decided = finding.outcome is not Outcome.UNKNOWN
-        return replace(
-            finding,
+        to_do = finding.outcome is not Outcome.OK
+        decided = to_do and finding.outcome is not Outcome.UNKNOWN
+        # All fields by hand: `replace` takes three times as long, and what-if signs a million findings.
+        return Finding(
             rule=self.id,
-            remedy=finding.remedy or self.remedy,
+            outcome=finding.outcome,
+            has=finding.has,
+            has_source=finding.has_source,
+            needs=finding.needs,
+            row=finding.row,
             source=finding.source or (self.source if decided else ""),
             confidence=self._confidence(finding, case),
+            remedy=finding.remedy or (self.remedy if to_do else ""),
+            pending=finding.pending,
         )
 
     def _confidence(self, finding: Finding, case: Case) -> str:
         """The lowest of the row's and of the versions that this rule reads of the host."""
+        lowest = finding.confidence
         if finding.pending:
-            return finding.confidence
-        words = [finding.confidence]
-        for name in _VERSIONS:
-            if self.id in OF_HOST[name] and (fact := getattr(case.target.host, name)) is not None:
-                words.append(fact.source.partition(DOUBT)[2] or "high")
-        return max(words, key=_LEAST_LAST.index)
+            return lowest
+        for name in _versions_read(self.id):
+            fact = getattr(case.target.host, name)
+            word = (fact.source.partition(DOUBT)[2] or "high") if fact is not None else "high"
+            if word != "high" and _LEAST_LAST.index(word) > _LEAST_LAST.index(lowest):
+                lowest = word
+        return lowest
+
+
+@cache
+def _versions_read(rule_id: str) -> tuple[str, ...]:
+    return tuple(name for name in _VERSIONS if rule_id in OF_HOST[name])
 
 
 def rule(

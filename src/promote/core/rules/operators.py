@@ -36,8 +36,7 @@ def operators(case: Case) -> Answer:
     version, implemented = release
     if beyond := _beyond(case, version, implemented):
         return beyond
-    broken = [(node, why) for node in case.model.nodes.value if (why := implemented.fault(node))]
-    faults = sorted(broken, key=lambda fault: repr(fault[0]))
+    faults = implemented.faults(case.model.nodes.value)
     if not faults:
         return finding(Outcome.OK, f"{len(case.model.nodes.value)} uses of operators", case.model.nodes,
                        label=f"onnxruntime {version} of {ROW}")  # fmt: skip

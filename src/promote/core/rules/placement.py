@@ -45,8 +45,7 @@ def operators_placement(case: Case) -> Answer:
     tally = case.model.tally.value if case.model.tally else {}
     beside: dict[str, list[NodeUse]] = {}
     expanded: dict[str, None] = {}
-    beside_or_expanded = [n for n in nodes.value if cuda.place(n, cpu) is Place.EXPANDED or cuda.on_cpu(n, cpu)]
-    for node in sorted(beside_or_expanded, key=repr):
+    for node in cuda.apart(nodes.value, cpu):
         if cuda.place(node, cpu) is Place.EXPANDED:
             expanded[printable(node.name, 40)] = None
         left = [one for one in cuda.on_cpu(node, cpu) if not _of_shapes(one, tally)]
