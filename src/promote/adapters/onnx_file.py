@@ -19,6 +19,7 @@ from promote.adapters.onnx_external import external_files
 from promote.adapters.onnx_memory import memory_of
 from promote.adapters.onnx_nodes import Walk, walked
 from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
+from promote.adapters.onnx_values import value_flaws
 from promote.adapters.onnx_wire import skim
 from promote.core.extents import Activations
 from promote.core.facts import Fact, Later, ModelFacts
@@ -31,6 +32,7 @@ _LARGE = 1024 * 1024  # from here on the weights are left out before the file is
 _PRECISION = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
 _SMALL = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}  # bits of one value
 _MOST_DIMS = 1024
+_MOST_FLAWS = 5
 _MOST_TENSORS = 500_000  # the largest models have some ten thousand
 
 T = TypeVar("T")
@@ -136,6 +138,8 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
     inputs = tuple([spec_of(value) for value in graph.input if value.name not in inside])
     outputs = tuple([spec_of(value) for value in graph.output])
 
+    flaws = (*walk.flaws, *value_flaws(sizes, walk.graphs))[:_MOST_FLAWS]
+
     @cache
     def memory() -> tuple[Activations, dict[str, tuple[int, int]]]:
         return memory_of(model)
@@ -156,7 +160,7 @@ def _onnx_facts(model: Any, folder: str, name: str, source: str) -> ModelFacts:
         nodes=None if walk.too_deep else fact(frozenset(walk.uses)),
         tally=Later(lambda: memory()[1], source),
         activations=Later(lambda: memory()[0], source),
-        flaws=fact(tuple(walk.flaws)) if walk.flaws else None,
+        flaws=fact(flaws),
         producer=fact(f"{text(model.producer_name)} {text(model.producer_version)}".strip()),
         precision=fact(_precision(weights)),
     )

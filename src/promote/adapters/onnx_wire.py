@@ -23,14 +23,15 @@ _DEEPEST = 100  # protobuf's own limit
 _SMALL = 1024  # bytes of values that are kept: shapes, axes...
 _LONG = 65_536  # bytes of an attribute whose lists are left out
 
-_DROPPED, _VALUES, _TEXTS, _LIST = "dropped", "values", "texts", "list"
-_TENSOR = dict.fromkeys(
-    ("float_data", "int32_data", "int64_data", "raw_data", "double_data", "uint64_data"), _VALUES
-) | {"string_data": _TEXTS}
+_DROPPED, _VALUES, _RAW, _TEXTS, _LIST = "dropped", "values", "raw", "texts", "list"
+_TENSOR = dict.fromkeys(("float_data", "int32_data", "int64_data", "double_data", "uint64_data"), _VALUES) | {
+    "raw_data": _RAW,
+    "string_data": _TEXTS,
+}
 _ATTRIBUTE = dict.fromkeys(("floats", "ints", "strings", "s"), _LIST)
 _RUNS = {0: rb"(?:%s[\x80-\xff]{0,9}[\x00-\x7f])+", 5: rb"(?:%s[\x00-\xff]{4})+"}  # numbers one by one, not packed
-_SEGMENT = b"\x1a"  # TensorProto.segment, with its field `end`: nobody writes it; here the bytes of texts left out
-_END = b"\x10"
+# TensorProto.segment, which nobody writes: here it says what was left out of a tensor.
+_SEGMENT, _BEGIN, _END = b"\x1a", b"\x08", b"\x10"
 
 Fields = dict[int, Any]
 """What becomes of each field of a message that is not simply kept: a word above, or the ``Fields`` of a message."""
@@ -39,7 +40,8 @@ Fields = dict[int, Any]
 def skim(handle: int, size: int, name: str) -> bytes:
     """The model's message without values of tensors, long lists of attributes, and words for readers.
 
-    Values of at most 1 KiB are kept. A tensor of texts says in ``segment.end`` how many bytes of them were left out.
+    Values of at most 1 KiB are kept. Of a tensor ``segment`` says that some were left out: ``end`` how many bytes of texts, and
+    ``begin`` one more than the bytes of raw data; 0: they were no raw data.
 
     Args:
         handle: of the file, to be read at any place.
@@ -122,6 +124,7 @@ class _Walk:
         if depth > _DEEPEST:
             raise self.refusal(f"it nests deeper than {_DEEPEST} messages")
         kept, at, texts, long = _Kept(start), start, 0, end - start > _LONG
+        raw: int | None = None
         while at < end:
             body, stop, tag, wire = self.field(at, end)
             what = fields.get(tag >> 3)
@@ -133,9 +136,12 @@ class _Walk:
                     kept.drop(at, stop)
             elif wire != 2:
                 pass
-            elif what is _TEXTS or what is _DROPPED or what is _VALUES:
+            elif what is _TEXTS or what is _DROPPED:
                 texts += stop - body if what is _TEXTS else 0
-                if what is not _VALUES or stop - body > _SMALL:
+                kept.drop(at, stop)
+            elif what is _VALUES or what is _RAW:
+                if stop - body > _SMALL:
+                    raw = stop - body + 1 if what is _RAW else raw or 0
                     kept.drop(at, stop)
             elif stop - body > self.whole and (inner := self.message(body, stop, what, depth + 1)) is not None:
                 kept.drop(at, stop)
@@ -143,9 +149,9 @@ class _Walk:
                 kept.pieces += inner[0]
                 kept.size += inner[1]
             at = stop
-        if texts:
+        if texts or raw is not None:
             kept.drop(end, end)
-            said = _END + _number(texts)
+            said = _BEGIN + _number(raw or 0) + _END + _number(texts)
             kept.write(_SEGMENT + _number(len(said)) + said)
         if kept.start == start and not kept.pieces:
             return None
