@@ -43,8 +43,9 @@ kernels: setup         ## operator_kernels.json.gz and cuda_kernels.json.gz anew
 	@$(BIN)/python tools/kernels.py
 	@$(BIN)/python tools/cuda_kernels.py
 
-oracle: setup          ## promote check against really loading onnx's own operator models in every release
+oracle: setup          ## promote check against really loading operator models and real networks in every release
 	@$(BIN)/python benchmarks/oracle.py
+	@$(BIN)/python benchmarks/networks.py
 
 lock: setup            ## requirements.lock anew from pyproject.toml
 	@printf 'torch==$(TORCH)\n' > $(CACHE)/torch.txt
