@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from promote.adapters.whole_file import read_whole
 from promote.core.layout import PASSPORT
@@ -15,6 +16,7 @@ from promote.core.names import printable
 from promote.core.passport_item import LARGEST, Item
 from promote.errors import IntegrityError, NotFound, PromoteError
 
+_NAME = attrgetter("name")
 _MODELS = (".onnx", ".plan", ".engine")
 
 
@@ -59,7 +61,7 @@ def _folder(top: str, share: Share) -> Iterator[Item]:
         folder = waiting.pop()
         try:
             with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                found = sorted(entries, key=_NAME)
         except OSError as error:
             if folder != top or not share.place:
                 yield Item(folder, fault=f"cannot read {printable(folder)}: {error.strerror}")

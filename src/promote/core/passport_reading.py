@@ -23,15 +23,10 @@ from promote.errors import IntegrityError
 
 # As `passport.canonical` writes the facts: on lines of their own, one blank deep.
 _BEGINS, _ENDS = b'\n "facts": {\n', b"\n }"
+_WORD = secrets.token_hex(16)
 _LONG = "nodes"
 _MOST_LONG = 512
 _MOST_USES = 100_000
-
-
-class _Target(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    name: str
 
 
 class _Passport(BaseModel):
@@ -42,7 +37,6 @@ class _Passport(BaseModel):
     schema_: Annotated[Literal["promote.passport/1"], Field(alias="schema")]
     name: str
     version: int
-    target: _Target
     facts: dict[str, Any] | str
 
 
@@ -56,14 +50,12 @@ class Passport:
     Args:
         name: of the model.
         version: of the model.
-        target: the target it was promoted for.
         facts: the JSON of its facts, not read yet: ``FactReader`` reads it.
         key: equal for equal facts, to judge each set of facts once.
     """
 
     name: str
     version: int
-    target: str
     facts: bytes
     key: bytes
 
@@ -83,25 +75,24 @@ def read_passport(data: bytes, where: str) -> Passport:
         raise IntegrityError(
             f"{where} is of {printable(said.name, 60)!r} version {said.version}, which no bundle is named"
         )
-    return Passport(said.name, said.version, printable(said.target.name, 60), facts, sha256(facts).digest())
+    return Passport(said.name, said.version, facts, sha256(facts).digest())
 
 
 def _read_cut(data: bytes) -> tuple[_Passport, bytes] | None:
     """The passport with its facts left as text; ``None`` where they cannot be cut out.
 
-    What is cut is replaced by a word that nobody can know. Where the rest is JSON with that word for the facts, the cut was
-    at the facts and nowhere else; what was cut is held to be JSON when it is read.
+    What is cut is replaced by a word that no passport can know, as each process draws another. Where the rest is JSON with
+    that word for the facts, the cut was at the facts and nowhere else; what was cut is held to be JSON when it is read.
     """
     begin = data.find(_BEGINS) + len(_BEGINS) - 2
     end = data.find(_ENDS, begin) + len(_ENDS)
     if begin < len(_BEGINS) - 2 or end < len(_ENDS):
         return None
-    word = secrets.token_hex(16)
     try:
-        said: _Passport = _validate(b'%b"%b"%b' % (data[:begin], word.encode(), data[end:]))
+        said: _Passport = _validate(b'%b"%b"%b' % (data[:begin], _WORD.encode(), data[end:]))
     except ValidationError:
         return None  # what is wrong is found by reading the whole
-    return (said, data[begin:end]) if said.facts == word else None
+    return (said, data[begin:end]) if said.facts == _WORD else None
 
 
 def _read_whole(data: bytes, where: str) -> tuple[_Passport, bytes]:
