@@ -1,4 +1,4 @@
-"""A tensor holds just the values that its shape and type ask for; what ONNX Runtime said of each was measured (1.16.3 to 1.32.0)."""
+"""A tensor holds just the values its shape and type ask for; what ONNX Runtime said of each was measured (1.16.3 to 1.32.0)."""
 
 import numpy as np
 import onnx
