@@ -54,6 +54,22 @@ class Schema:
     attributes: dict[str, tuple[int, bool]]
 
 
+def unpacked(data: bytes, name: str) -> dict[str, Any]:
+    """A table that comes with promote.
+
+    Raises:
+        InputError: damaged, or of another format.
+    """
+    try:
+        text = gzip.decompress(data)
+        table: dict[str, Any] = json.loads(text)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{name} is damaged", hint="install promote again") from error
+    if len(text) > _LARGEST or table.get("format") != 1:
+        raise InputError(f"{name} has another format", hint="install promote again")
+    return table
+
+
 class KernelTable:
     """The whole table; a release is made ready when it is first asked for."""
 
@@ -63,14 +79,7 @@ class KernelTable:
 
     @cached_property
     def _table(self) -> dict[str, Any]:
-        try:
-            text = gzip.decompress(self._data)
-            table: dict[str, Any] = json.loads(text)
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError("operator_kernels.json.gz is damaged", hint="install promote again") from error
-        if len(text) > _LARGEST or table.get("format") != 1:
-            raise InputError("operator_kernels.json.gz has another format", hint="install promote again")
-        return table
+        return unpacked(self._data, "operator_kernels.json.gz")
 
     def release(self, version: str) -> "Operators | None":
         """The operators of that release, or ``None`` where the table does not have it."""

@@ -4,19 +4,15 @@ The table holds what the public GPU wheel of every release tells of itself (``to
 runs on the CPU provider, so this never decides whether a model loads. Not here: what the CPU provider implements (``kernels``).
 """
 
-import gzip
-import json
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
 from promote.core.facts import NodeUse
-from promote.core.kernels import NO_KERNEL, UNKNOWN, Kernels, Operators, bind
-from promote.errors import InputError
+from promote.core.kernels import NO_KERNEL, UNKNOWN, Kernels, Operators, bind, unpacked
 
 TABLE = "cuda_kernels.json.gz"
-_LARGEST = 32 * 1024 * 1024
 _MOST = 100_000  # uses of operators whose place is remembered, as many models share them
 
 
@@ -38,14 +34,7 @@ class CudaTable:
 
     @cached_property
     def _table(self) -> dict[str, Any]:
-        try:
-            text = gzip.decompress(self._data)
-            table: dict[str, Any] = json.loads(text)
-        except (OSError, EOFError, ValueError) as error:
-            raise InputError(f"{TABLE} is damaged", hint="install promote again") from error
-        if len(text) > _LARGEST or table.get("format") != 1:
-            raise InputError(f"{TABLE} has another format", hint="install promote again")
-        return table
+        return unpacked(self._data, TABLE)
 
     def release(self, version: str) -> "CudaKernels | None":
         """The kernels of that release, or ``None`` where the table does not have it."""
