@@ -1,27 +1,22 @@
 """A repository in an OCI registry, over HTTP: streaming, no file whole in memory.
 
-Source: opencontainers/distribution-spec. Uploads are one POST and one PUT with the whole length: GHCR refuses PATCHes
-beyond 4 MiB and Google's registry refuses chunks, while every registry takes this. Not here: requests (``transport``).
+Source: opencontainers/distribution-spec. Not here: how one blob is uploaded (``upload``), and requests (``transport``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 
 from promote.adapters.oci.failures import PATIENT, Again, Patience
-from promote.adapters.oci.files import counted, source
-from promote.adapters.oci.origin import Origin, origin_of, parse_origin, shown
+from promote.adapters.oci.origin import Origin, parse_origin
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
+from promote.adapters.oci.upload import Place, Upload, monolithic
 from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE
 from promote.core.names import DIGEST, digest
 from promote.core.passport import sha256
 from promote.core.stages import Blob
 from promote.errors import IntegrityError, NotFound
-
-# A registry may digest the whole blob before it answers the PUT.
-_COMMIT_SECONDS = 600.0
 
 
 def open_remote(base: str, env: Mapping[str, str], patience: Patience = PATIENT) -> Callable[[str], BlobStore]:
@@ -34,19 +29,6 @@ def open_remote(base: str, env: Mapping[str, str], patience: Patience = PATIENT)
     return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience)
 
 
-class _Sending:
-    """A body of known length that is made while it is sent."""
-
-    def __init__(self, blob: Blob, told: Callable[[int], None]) -> None:
-        self._blob, self._told = blob, told
-
-    def __len__(self) -> int:
-        return self._blob.size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return counted(source(self._blob), self._told)
-
-
 class Remote:
     """One repository of a registry; see ``BlobStore``.
 
@@ -55,11 +37,16 @@ class Remote:
         path: the repository within it.
         transport: speaks to it; one per repository, since a token holds for one.
         patience: with a registry that is busy or away.
+        upload: how a blob gets there.
     """
 
-    def __init__(self, origin: Origin, path: str, transport: Transport, patience: Patience = PATIENT) -> None:
+    def __init__(
+        self, origin: Origin, path: str, transport: Transport, patience: Patience = PATIENT,
+        upload: Upload = monolithic,
+    ) -> None:  # fmt: skip
         self.repository = f"{origin.host}/{path}"
         self._root, self._transport, self._patience = f"{origin.url}/v2/{path}", transport, patience
+        self._upload, self._place = upload, Place(self.repository, self._root, transport)
 
     def has(self, blob: Blob) -> bool:
         """See ``BlobStore``."""
@@ -84,47 +71,9 @@ class Remote:
             if tried and self._has(blob):
                 return
             tried = True
-            self._upload(blob, told)
+            self._upload(self._place, blob, told)
 
         self._patience.during(attempt)
-
-    def _upload(self, blob: Blob, told: Callable[[int], None]) -> None:
-        url = f"{self._root}/blobs/uploads/"
-        with self._transport.send("POST", url, frozenset({202})) as answer:
-            session = self._session(url, answer)
-        parts = urlsplit(session)
-        query = f"{parts.query}&digest={blob.digest}" if parts.query else f"digest={blob.digest}"
-        length = {"Content-Type": "application/octet-stream"}
-        if not blob.size:  # requests would send an empty stream chunked
-            b"".join(source(blob))
-        body = (lambda: _Sending(blob, told)) if blob.size else (lambda: b"")
-        done = self._transport.send(
-            "PUT", urlunsplit(parts._replace(query=query)), frozenset({201, 204}),
-            headers=length, body=body, seconds=_COMMIT_SECONDS,
-        )  # fmt: skip
-        with done:
-            stored = done.headers.get("Docker-Content-Digest", blob.digest)
-            if stored != blob.digest:
-                raise IntegrityError(f"{self.repository} stored other bytes than {blob.digest}")
-
-    def _session(self, url: str, answer: requests.Response) -> str:
-        """The upload's address, on the registry's own origin.
-
-        Raises:
-            IntegrityError: elsewhere, or none.
-        """
-        location = answer.headers.get("Location", "")
-        session = urljoin(url, location)
-        try:
-            same = origin_of(session) == origin_of(url)
-        except ValueError:
-            same = False
-        if not location or not same:
-            raise IntegrityError(
-                f"{self.repository} sends the upload to {shown(session)}, another origin",
-                hint="nothing was sent there; a registry behind a proxy must know its own address",
-            )
-        return session
 
     def stream(self, blob: Blob) -> Iterator[bytes]:
         """See ``BlobStore``."""
