@@ -6,11 +6,11 @@ Not here: the form of the manifest (``core.manifest``) and how bytes travel (``h
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from promote.adapters.oci.files import counted, disk, holds, sweep, verified, write_whole
 from promote.adapters.oci.layout import Layout
+from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.store import BlobStore
 from promote.core.manifest import pack, read_manifest
 from promote.core.names import DIGEST, bundle_path, model_name, printable
@@ -66,14 +66,10 @@ class OciRegistry:
         there = _names(store, tag, packed.manifest)
         blobs = [*(blob for _, blob in sorted(bundle.files.items())), packed.config]
         total = sum(blob.size for blob in blobs) + packed.manifest.size
-        sent = skipped = 0
-        for blob in blobs:
-            if store.has(blob):
-                skipped += blob.size
-            else:
-                store.write(blob, _Told(step, sent + skipped, total))
-                sent += blob.size
-            step.update(sent + skipped, total)
+        distinct = {blob.digest: blob for blob in blobs}.values()
+        twice = total - packed.manifest.size - sum(blob.size for blob in distinct)
+        sent = move_all([Move(blob.size, _sending(store, blob)) for blob in distinct], step, twice, total)
+        skipped = total - packed.manifest.size - sent
         if there:
             skipped += packed.manifest.size
         else:
@@ -102,24 +98,17 @@ class OciRegistry:
         """See ``promote.ports.Registry``; a right file that is there already is kept."""
         store = self._of(stored)
         root = Path(folder)
-        total, done = sum(blob.size for blob in stored.files.values()), 0
+        total = sum(blob.size for blob in stored.files.values())
         with disk(f"make {printable(folder)}"):
             root.mkdir(parents=True, exist_ok=True)
         sweep(root)
-        goals = {}
-        for path, blob in stored.files.items():
-            goal = root / bundle_path(path)
-            with disk(f"make {printable(str(goal.parent))}"):
-                if not goal.parent.resolve().is_relative_to(root.resolve()):  # before anything is made out there
-                    raise IntegrityError(f"{printable(str(goal.parent))} leads out of {printable(folder)}")
-                goal.parent.mkdir(parents=True, exist_ok=True)
-            if not holds(goal, blob):
-                chunks = verified(store.stream(blob), blob, f"{stored.reference}: {path}")
-                write_whole(goal, counted(chunks, _Told(step, done, total)), root)
-            done += blob.size
-            step.update(done, total)
-            goals[path] = str(goal)
-        return goals
+        goals = {path: _goal(root, path) for path in stored.files}
+        moves = [
+            Move(blob.size, _fetching(store, blob, goals[path], root, f"{stored.reference}: {path}"))
+            for path, blob in stored.files.items()
+        ]
+        move_all(moves, step, 0, total)
+        return {path: str(goal) for path, goal in goals.items()}
 
     def read(self, stored: Stored, blob: Blob) -> bytes:
         """See ``promote.ports.Registry``."""
@@ -139,6 +128,43 @@ class OciRegistry:
                 f"{stored.reference} does not lie in {store.repository}", hint="--registry names the registry to read"
             )
         return store
+
+
+Told = Callable[[int], None]
+
+
+def _sending(store: BlobStore, blob: Blob) -> Callable[[Told], int]:
+    def work(told: Told) -> int:
+        if store.has(blob):
+            return 0
+        store.write(blob, told)
+        return blob.size
+
+    return work
+
+
+def _fetching(store: BlobStore, blob: Blob, goal: Path, root: Path, what: str) -> Callable[[Told], int]:
+    def work(told: Told) -> int:
+        if holds(goal, blob):
+            return 0
+        write_whole(goal, counted(verified(store.stream(blob), blob, what), told), root)
+        return blob.size
+
+    return work
+
+
+def _goal(root: Path, path: str) -> Path:
+    """Where a file of the bundle goes; its folder is made.
+
+    Raises:
+        IntegrityError: a link leads out of ``root``.
+    """
+    goal = root / bundle_path(path)
+    with disk(f"make {printable(str(goal.parent))}"):
+        if not goal.parent.resolve().is_relative_to(root.resolve()):  # before anything is made out there
+            raise IntegrityError(f"{printable(str(goal.parent))} leads out of {printable(str(root))}")
+        goal.parent.mkdir(parents=True, exist_ok=True)
+    return goal
 
 
 def _names(store: BlobStore, tag: str, manifest: Blob) -> bool:
@@ -164,15 +190,3 @@ def _publish(store: BlobStore, tag: str, manifest: Blob) -> None:
                 f"{store.repository} took {manifest.digest} as {reference} and gives other bytes back",
                 hint="somebody else pushed this version at the same time" if reference == tag else "",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Tells the step how far the bundle is, from how far one file of it is."""
-
-    step: Step
-    before: int
-    total: int
-
-    def __call__(self, done: int) -> None:
-        self.step.update(self.before + done, self.total)

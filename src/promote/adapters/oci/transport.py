@@ -4,6 +4,7 @@ Credentials go to the registry's own origin only, and no message holds a query o
 Not here: what is asked (``http``), and how a 401 is answered (``auth``).
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin
@@ -18,11 +19,12 @@ from promote.adapters.oci.origin import Origin, origin_of, refuse_link_local, sh
 from promote.errors import InputError, IntegrityError, Unavailable
 
 _MOST_HOPS = 5
+_READING = frozenset({"GET", "HEAD"})
 Body = Callable[[], Any]
 
 
 class Transport:
-    """Speaks to one registry about one repository.
+    """Speaks to one registry about one repository; several threads may use it at once.
 
     Args:
         origin: the registry.
@@ -31,8 +33,10 @@ class Transport:
 
     def __init__(self, origin: Origin, env: Mapping[str, str]) -> None:
         self.origin = origin
-        self._auth = RegistryAuth(origin, env)
-        self._session = PlainSession(origin.url)
+        # A token for reading must never take the place of one for writing while another thread writes.
+        self._auths = {writing: RegistryAuth(origin, env) for writing in (False, True)}
+        self._auth_turn = threading.Lock()
+        self._threads = threading.local()
 
     def send(
         self, method: str, url: str, expected: frozenset[int], *, headers: Mapping[str, str] | None = None,
@@ -53,22 +57,33 @@ class Transport:
             AuthError, NotFound, InputError, IntegrityError, Unavailable: it will not.
         """
         url = urljoin(self.origin.url, url)
+        auth = self._auths[method not in _READING]
+        asked_as = auth.header
         answer = self._follow(method, url, headers or {}, body, seconds)
         if answer.status_code == 401 and origin_of(answer.url) == origin_of(self.origin.url):
             answer.close()
-            self._auth.answer(answer)
+            with self._auth_turn:
+                if auth.header == asked_as:  # else another thread has answered the same challenge by now
+                    auth.answer(answer)
             answer = self._follow(method, url, headers or {}, body, seconds)
         if answer.status_code in expected:
             return answer
         with answer:
             raise refusal(method, answer, self.origin.host)
 
+    def _session(self) -> PlainSession:
+        """This thread's own: a session of requests is not made for several."""
+        if not hasattr(self._threads, "session"):
+            self._threads.session = PlainSession(self.origin.url)
+        session: PlainSession = self._threads.session
+        return session
+
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
     ) -> requests.Response:
         for _ in range(_MOST_HOPS + 1):
             answer = self._once(method, url, headers, body, seconds)
-            if answer.status_code not in (301, 302, 303, 307, 308) or method not in ("GET", "HEAD"):
+            if answer.status_code not in (301, 302, 303, 307, 308) or method not in _READING:
                 return answer
             answer.close()
             url = next_hop(url, answer.headers.get("Location", ""))
@@ -78,9 +93,9 @@ class Transport:
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
     ) -> requests.Response:
         own = origin_of(url) == origin_of(self.origin.url)
-        sent = {**headers, **(self._auth.header if own else {})}
+        sent = {**headers, **(self._auths[method not in _READING].header if own else {})}
         try:
-            return self._session.request(
+            return self._session().request(
                 method, url, headers=sent, data=body() if body else None, stream=True, allow_redirects=False,
                 timeout=(CONNECT_SECONDS, seconds),
             )  # fmt: skip
