@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from promote.adapters.export.refusal import Refusal
 from promote.adapters.export.samples import generate
 from promote.adapters.export.sources import Source, open_source
+from promote.adapters.export.weights import move_out
 from promote.core.golden import join
 
 if TYPE_CHECKING:
     import numpy as np
 
-# Protobuf ends at 2 GiB; beyond this the weights go to a file beside the model.
-_LARGEST_INLINE = 1_500_000_000
 # Words of torch.export for a graph that depends on values, and what they mean for the user.
 _DYNAMIC_FLOW = ("data-dependent", "DataDependent", "dynamic control flow", "GuardOnDataDependentSymNode", "UserError")
 
@@ -123,8 +122,8 @@ def _write(program: Any, path: Path, ir_version: int) -> None:
     ClearMetadataAndDocStringPass()(model)
     model.metadata_props.clear()
     model.ir_version = ir_version
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
-    onnx_ir.save(model, path, external_data=f"{path.name}.data" if size > _LARGEST_INLINE else None)
+    move_out(model, path.parent)
+    onnx_ir.save(model, path)
 
 
 def _outputs(source: Source, inputs: "Mapping[str, np.ndarray]") -> "dict[str, np.ndarray]":
