@@ -20,12 +20,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import pytest
 from onnx import TensorProto, helper
 
 from examples.local_triton import host
 from examples.local_triton.install import CarrierError, install
 from examples.local_triton.launch import CannotStart, LocalTriton, start
+from promote.adapters.export.weights import move_out
 
 pytestmark = pytest.mark.triton
 
@@ -252,6 +254,26 @@ def test_warm_up_runs_before_the_model_is_ready(world: World) -> None:
 )
 def test_finds_the_file(world: World, config: str, file: str) -> None:
     assert world.infer(world.load(io() + config, adds(), file), x=ROW).as_numpy("y")[0, 0] == 2
+
+
+def test_weights_in_files_of_their_own_are_found(world: World) -> None:
+    """As the exporter cuts them: `weights/0001.data` and so on, beside the model's file."""
+    matrices = [onnx.numpy_helper.from_array(np.full((1024, 1024), n, np.float32), f"layer{n}.w") for n in (1, 2, 3)]
+    nodes = [helper.make_node("MatMul", ["x" if n == 1 else f"x{n - 1}", f"layer{n}.w"], [f"x{n}"]) for n in (1, 2, 3)]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1024]) for name in ("x", "x3")]
+    name = world.place(
+        'max_batch_size: 8 input [{name: "x" data_type: TYPE_FP32 dims: [1024]}] '
+        'output [{name: "x3" data_type: TYPE_FP32 dims: [1024]}] instance_group [{kind: KIND_CPU}]',
+        None,
+    )
+    folder = world.repository / name / "1"
+    model = onnx_ir.from_proto(build(nodes, ends[:1], ends[1:], matrices))
+    move_out(model, folder)
+    onnx_ir.save(model, folder / "model.onnx")
+    assert len(list((folder / "weights").iterdir())) == 3
+    world.grpc.load_model(name)
+    answer = world.infer(name, x=np.ones((2, 1024), np.float32)).as_numpy("x3")
+    assert np.all(answer == 1024.0**3 * 6)
 
 
 def test_takes_the_parameters_of_the_cpp_backend(world: World) -> None:
