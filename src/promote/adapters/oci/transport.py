@@ -6,19 +6,22 @@ Not here: what is asked (``http``), and how a 401 is answered (``auth``).
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urljoin
 
 import requests
 import urllib3
 
-from promote.adapters.oci.auth import CONNECT_SECONDS, READ_SECONDS, PlainSession, RegistryAuth
+from promote.adapters.oci.auth import CONNECT_SECONDS, READ_SECONDS, RegistryAuth
 from promote.adapters.oci.failures import broken, refusal
 from promote.adapters.oci.files import CHUNK
+from promote.adapters.oci.line import Line
 from promote.adapters.oci.origin import Origin, origin_of, refuse_link_local, shown
 from promote.errors import InputError, IntegrityError, Unavailable
 
 _MOST_HOPS = 5
+_SMALL = 64 * 1024
 _READING = frozenset({"GET", "HEAD"})
 Body = Callable[[], Any]
 
@@ -61,22 +64,24 @@ class Transport:
         asked_as = auth.header
         answer = self._follow(method, url, headers or {}, body, seconds)
         if answer.status_code == 401 and origin_of(answer.url) == origin_of(self.origin.url):
-            answer.close()
+            drain(answer)
             with self._auth_turn:
                 if auth.header == asked_as:  # else another thread has answered the same challenge by now
                     auth.answer(answer)
             answer = self._follow(method, url, headers or {}, body, seconds)
         if answer.status_code in expected:
+            if method != "GET":
+                drain(answer)
             return answer
         with answer:
             raise refusal(method, answer, self.origin.host)
 
-    def _session(self) -> PlainSession:
+    def _line(self) -> Line:
         """This thread's own: a session of requests is not made for several."""
-        if not hasattr(self._threads, "session"):
-            self._threads.session = PlainSession(self.origin.url)
-        session: PlainSession = self._threads.session
-        return session
+        if not hasattr(self._threads, "line"):
+            self._threads.line = Line(self.origin.url)
+        line: Line = self._threads.line
+        return line
 
     def _follow(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
@@ -85,7 +90,7 @@ class Transport:
             answer = self._once(method, url, headers, body, seconds)
             if answer.status_code not in (301, 302, 303, 307, 308) or method not in _READING:
                 return answer
-            answer.close()
+            drain(answer)
             url = next_hop(url, answer.headers.get("Location", ""))
         raise Unavailable(f"{self.origin.host} redirects more than {_MOST_HOPS} times")
 
@@ -95,10 +100,7 @@ class Transport:
         own = origin_of(url) == origin_of(self.origin.url)
         sent = {**headers, **(self._auths[method not in _READING].header if own else {})}
         try:
-            return self._session().request(
-                method, url, headers=sent, data=body() if body else None, stream=True, allow_redirects=False,
-                timeout=(CONNECT_SECONDS, seconds),
-            )  # fmt: skip
+            return self._line().send(method, url, sent, body() if body else None, (CONNECT_SECONDS, seconds))
         except requests.RequestException as error:  # its text may hold a presigned query, so it is not passed on
             raise broken(error, url) from None
 
@@ -120,6 +122,15 @@ def next_hop(url: str, location: str) -> str:
             f"{shown(url)} redirects to {shown(there)}, which is not encrypted", hint="nothing was sent there"
         )
     return there
+
+
+def drain(answer: requests.Response) -> None:
+    """Reads what is left of a small answer and gives its connection back; closed unread, it would be lost."""
+    left = answer.raw.length_remaining
+    with suppress(urllib3.exceptions.HTTPError, OSError):
+        if left is not None and left <= _SMALL:
+            answer.raw.read(decode_content=False)
+    answer.close()
 
 
 def chunks(answer: requests.Response) -> Any:
