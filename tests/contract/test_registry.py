@@ -279,6 +279,42 @@ def test_progress_counts_the_whole_bundle(part: Part, tmp_path: Path) -> None:
         assert steps.seen[-1][0] == steps.seen[-1][1] >= 2_500_000
 
 
+def test_many_blobs_travel_at_once_and_one_wrong_one_stops_the_push(part: Part, tmp_path: Path) -> None:
+    files: dict[str, bytes | Blob] = {f"part{n:02}": os.urandom(20_000 + n) for n in range(40)}
+    release = part.open().push(make_bundle(files | {"again": files["part00"]}), Steps())
+    assert release.sent >= sum(20_000 + n for n in range(40))  # 20,000 bytes are there twice and sent once
+    assert release.sent + release.skipped == total(release.bundle)
+    assert release.skipped >= 20_000
+    goals = part.open().fetch(release.stored, str(tmp_path / "out"), Steps())
+    assert {p: Path(g).read_bytes() for p, g in goals.items()} == bytes_of(release.bundle)
+    changed = tmp_path / "changed"
+    changed.write_bytes(b"was so")
+    wrong = make_bundle({**files, "wrong": on_disk(changed)}, version=2)
+    changed.write_bytes(b"is now")
+    with pytest.raises(IntegrityError):
+        part.open().push(wrong, Steps())
+    with pytest.raises(NotFound):
+        part.open().resolve("ner", "v2")
+
+
+def test_an_interrupted_push_goes_on_where_it_was(part: Part) -> None:
+    class Interrupts(Steps):
+        def update(self, done: int, total: int, unit: str = "bytes") -> None:
+            super().update(done, total, unit)
+            if done > total / 4:
+                raise KeyboardInterrupt
+
+    bundle = make_bundle({f"part{n:02}": os.urandom(300_000) for n in range(40)})
+    with pytest.raises(KeyboardInterrupt):
+        part.open().push(bundle, Interrupts())
+    with pytest.raises(NotFound):
+        part.open().resolve("ner", "v1")
+    release = part.open().push(bundle, Steps())
+    assert release.skipped >= 300_000 * 2  # of the ten that were through, at most those on their way were lost
+    assert release.sent + release.skipped == total(bundle)
+    assert part.open().resolve("ner", "v1") == release.stored
+
+
 def test_versions_pushed_at_once_are_all_there(part: Part) -> None:
     bundles = [make_bundle({"model.onnx": os.urandom(1000)}, version=n) for n in range(1, 9)]
     with ThreadPoolExecutor(8) as pool:
@@ -473,6 +509,24 @@ def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         registry.fetch(registry.resolve("ner", "v1"), str(tmp_path / "out"), Steps())
     assert not list((tmp_path / "out").rglob("*partial*"))
     assert not (tmp_path / "out/ner/1/model.onnx").exists()
+
+
+@pytest.mark.parametrize("free", [1_999_999, 2_000_000])
+def test_room_is_seen_before_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    registry = open_registry(f"oci:{tmp_path}/bundles", env={})
+    stored = registry.push(make_bundle({"model.onnx": os.urandom(2_000_000)}), Steps()).stored
+    small = sum(blob.size for blob in stored.files.values()) - 2_000_000
+    found = os.statvfs(tmp_path)
+    told = os.statvfs_result((1, 1, 10**9, free + small, free + small, *tuple(found)[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda _: told)
+    if free >= 2_000_000:
+        goals = registry.fetch(stored, str(tmp_path / "out"), Steps())
+        told = os.statvfs_result((1, 1, 10**9, 0, 0, *tuple(found)[5:]))
+        assert registry.fetch(stored, str(tmp_path / "out"), Steps()) == goals  # what is there needs no room
+    else:
+        with pytest.raises(Unavailable, match="room for"):
+            registry.fetch(stored, str(tmp_path / "out"), Steps())
+        assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 def test_a_fetch_stays_in_its_folder(tmp_path: Path) -> None:

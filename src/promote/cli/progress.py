@@ -59,7 +59,15 @@ class Live:
     def stage(self, name: str, detail: str = "") -> Iterator[Step]:
         """See ``promote.ports.Progress``."""
         from rich.markup import escape
-        from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
         columns = (
             SpinnerColumn(),
@@ -67,7 +75,7 @@ class Live:
             BarColumn(bar_width=20),
             TextColumn("{task.fields[words]}"),
         )
-        bytes_columns = (DownloadColumn(binary_units=True), TransferSpeedColumn())
+        bytes_columns = (DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
         started = time.monotonic()
         with Progress(*columns, console=self._console, transient=True) as bars:
             task = bars.add_task(f"[bold]{name:<8}[/] {escape(printable(detail, 60))}", total=None, words="")
@@ -105,12 +113,26 @@ class _PlainStep(_Words):
     def __init__(self, name: str, detail: str) -> None:
         super().__init__()
         self._name, self._last = name, time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def update(self, done: int, total: int, unit: str = "bytes") -> None:
-        if time.monotonic() - self._last > _PLAIN_EVERY_SECONDS:
-            self._last = time.monotonic()
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        if now - self._last > _PLAIN_EVERY_SECONDS:
+            self._last = now
             share = f" ({100 * done // total} %)" if total else ""
-            _line(f"{self._name:<8} ... {done:,} of {total:,} {unit}{share}")
+            pace = _pace(done, total, done - self._first[1], now - self._first[0]) if unit == "bytes" else ""
+            _line(f"{self._name:<8} ... {done:,} of {total:,} {unit}{share}{pace}")
+
+
+def _pace(done: int, total: int, moved: int, seconds: float) -> str:
+    """The rate since the first word of it, and the time left at that rate; nothing while neither can be told."""
+    if moved <= 0 or seconds <= 0:
+        return ""
+    left = int((total - done) * seconds / moved)
+    hours, minutes = left // 3600, left % 3600 // 60
+    clock = f"{hours}:{minutes:02}:{left % 60:02}" if hours else f"{minutes}:{left % 60:02}"
+    return f", {moved / seconds / 2**20:.1f} MiB/s, {clock} left"
 
 
 class _LiveStep(_Words):

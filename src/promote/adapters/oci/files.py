@@ -160,13 +160,38 @@ def holds(path: Path, blob: Blob) -> bool:
     return True
 
 
-def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path) -> None:
+def size_of(path: Path) -> int:
+    """The size of what lies at ``path``, links not followed; -1 where nothing does."""
+    try:
+        return path.lstat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+
+
+def room(folder: Path, needed: int) -> None:
+    """Passes when the disk under ``folder`` has room for that many bytes more. Others may fill it meanwhile.
+
+    Raises:
+        Unavailable: it has not; nothing was written.
+    """
+    with disk(f"see how much room {printable(str(folder))} has"):
+        found = os.statvfs(folder)
+    free = found.f_bavail * found.f_frsize
+    if found.f_blocks and needed > free:  # some network file systems tell no sizes at all
+        raise Unavailable(
+            f"{printable(str(folder))} has room for {free:,} bytes, the files need {needed:,}",
+            hint="make room on that disk, or name another folder; nothing was written",
+        )
+
+
+def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path, *, sync_name: bool = True) -> None:
     """Writes ``chunks`` to a temporary file, flushes it to the disk and names it ``goal`` by one rename.
 
     Args:
         goal: its folder exists; a file there is replaced.
         chunks: verified ones; an exception they raise leaves nothing behind.
         scratch: a folder on the same file system.
+        sync_name: flush the folder as well; otherwise the caller calls ``sync_folder``, once for many files.
 
     Raises:
         InputError, Unavailable: as the disk says.
@@ -186,7 +211,8 @@ def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path) -> None:
                 os.fsync(file.fileno())
         with disk(writing):
             Path(name).replace(goal)
-            sync_folder(goal.parent)
+            if sync_name:
+                sync_folder(goal.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

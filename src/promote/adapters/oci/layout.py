@@ -62,7 +62,6 @@ class Layout:
         """See ``BlobStore``."""
         self._make()
         goal = self._blob(blob.digest)
-        sweep(goal.parent)
         write_whole(goal, counted(source(blob), told), goal.parent)
 
     def stream(self, blob: Blob) -> Iterator[bytes]:
@@ -92,6 +91,7 @@ class Layout:
         """See ``BlobStore``."""
         if DIGEST.fullmatch(reference):
             self.write(manifest, lambda _: None)
+            sweep(self._blob(reference).parent)  # once a push: it looks through all blobs
         with self._locked():
             index = self._index()
             entries = index["manifests"]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from promote.adapters.oci.files import counted, disk, holds, sweep, verified, write_whole
+from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, sync_folder, verified, write_whole
 from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.store import BlobStore
@@ -103,11 +103,15 @@ class OciRegistry:
             root.mkdir(parents=True, exist_ok=True)
         sweep(root)
         goals = {path: _goal(root, path) for path in stored.files}
+        room(root, sum(blob.size for path, blob in stored.files.items() if size_of(goals[path]) != blob.size))
         moves = [
             Move(blob.size, _fetching(store, blob, goals[path], root, f"{stored.reference}: {path}"))
             for path, blob in stored.files.items()
         ]
         move_all(moves, step, 0, total)
+        for parent in {goal.parent for goal in goals.values()}:
+            with disk(f"write {printable(str(parent))}"):
+                sync_folder(parent)
         return {path: str(goal) for path, goal in goals.items()}
 
     def read(self, stored: Stored, blob: Blob) -> bytes:
@@ -147,7 +151,7 @@ def _fetching(store: BlobStore, blob: Blob, goal: Path, root: Path, what: str) -
     def work(told: Told) -> int:
         if holds(goal, blob):
             return 0
-        write_whole(goal, counted(verified(store.stream(blob), blob, what), told), root)
+        write_whole(goal, counted(verified(store.stream(blob), blob, what), told), root, sync_name=False)
         return blob.size
 
     return work
