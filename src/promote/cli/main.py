@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "deploy": "Bring a release to a target's Triton and prove that it answers.",
     "rollback": "Serve the version before, in one command.",
     "status": "What serves on a target, and whether it answers.",
+    "doctor": "Look at what a promotion needs, and say what is missing.",
 }
 
 

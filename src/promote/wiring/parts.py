@@ -17,6 +17,7 @@ from promote.errors import InputError
 from promote.wiring.hosts import Hosts
 
 if TYPE_CHECKING:
+    from promote.core.diagnosis import Check
     from promote.core.passport_item import Item
     from promote.ports import Exporter, Ledger, Registry, Runs, Server, Store
 
@@ -35,6 +36,28 @@ class Parts(Hosts):
     def _registry_base(self) -> str:
         url = self.registry_url or self.settings.registry.url
         return f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}" if url.startswith("oci:") else url
+
+    def examine_registry(self, model: str) -> Iterator[Check]:
+        """What a promotion will meet at the registry; nothing is left there."""
+        from promote.adapters.oci.examine import examine
+
+        return examine(self._registry_base, os.environ, model)
+
+    def examine_matrix(self) -> Check:
+        """How old the facts are that verdicts rest on."""
+        from promote.core.diagnosis import Check, Standing
+        from promote.core.matrix import STALE_DAYS, stale
+        from promote.wiring.hosts import today
+
+        has = f"{self.matrix.file} was collected {self.matrix.tables.collected}"
+        if not stale(self.matrix, today()):
+            return Check("matrix-age", Standing.OK, has)
+        return Check(
+            "matrix-age",
+            Standing.WARN,
+            f"{has}, more than {STALE_DAYS} days ago",
+            "promote matrix refresh --image IMAGE",
+        )
 
     def passport_paths(self, paths: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Where passports lie on this machine: ``paths``, else the layout; none where they lie in a registry."""

@@ -47,12 +47,16 @@ class HostAuth(TokenAuth):  # type: ignore[misc]
     def __init__(self, host: str, env: Mapping[str, str]) -> None:
         super().__init__()
         self._env = {key: value for key, value in env.items() if key not in (USERNAME, PASSWORD)}
+        self.source = ""  # where the credentials came from, never what they are
         if env.get(USERNAME) or env.get(PASSWORD):
             self.set_basic_auth(*_from_environment(env))
+            self.source = f"{USERNAME} and {PASSWORD}"
             return
         key = _KEYS_OF.get(host, host)
         self._auth_config = _narrowed(_read_config(self._env), key)
         self._load_auth(key)
+        helper = self._auth_config.get("credHelpers", {}).get(key)
+        self.source = (f"docker-credential-{helper}" if helper else "docker's configuration") if self.basic else ""
 
     @property
     def basic(self) -> str:
