@@ -21,6 +21,7 @@ from promote.adapters.oci.failures import Again, refusal
 from promote.adapters.oci.registry import open_registry
 from promote.core.layout import content
 from promote.core.manifest import pack
+from promote.core.matrix_rows import RegistryLimits
 from promote.core.stages import Blob, Bundle
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, Unavailable
 from promote.ports import Registry
@@ -558,3 +559,17 @@ def test_a_good_manifest_refused_for_its_digest_is_sent_again_and_a_blob_is_not(
     assert isinstance(told, Again if passes else IntegrityError)
     assert "DIGEST_INVALID" in str(told)
     assert "canary" not in str(told)
+
+
+def test_a_file_beyond_the_registrys_limit_is_refused_before_the_first_byte(registry: RealRegistry) -> None:
+    """As GHCR's 10 GB: the sizes are known, so nobody waits for an upload that is refused at its end."""
+    limits = [
+        RegistryLimits(host=host, largest_layer=most, source="tests") for host, most in ((registry.host, 40), ("x", 1))
+    ]
+    bundle = make_bundle({"model.onnx": uuid.uuid4().bytes * 4})
+    path = f"t{uuid.uuid4().hex[:12]}"
+    with pytest.raises(InputError, match=r"ner/1/\S+ has \S+ bytes, 127.0.0.1:\d+ takes 40 at most"):
+        open_registry(f"{registry.host}/{path}", env={}, limits=limits).push(bundle, Steps())
+    assert not list(registry.storage.rglob(path))
+    roomy = [RegistryLimits(host=registry.host, largest_layer=10**9, source="tests")]
+    open_registry(f"{registry.host}/{path}", env={}, limits=roomy).push(bundle, Steps())

@@ -32,6 +32,7 @@ from promote.core.matrix_rows import (
     OnnxRelease,
     OnnxRuntime,
     OpsetFloor,
+    RegistryLimits,
     Statement,
     TensorRTBuilds,
     TensorRTHardware,
@@ -102,6 +103,7 @@ class Tables(BaseModel):
     dgx_spark: DgxSpark
     exporters: Annotated[tuple[Exporter, ...], _unique("name")]
     memory_estimate: MemoryEstimate
+    registries: Annotated[tuple[RegistryLimits, ...], _unique("host")] = ()
     targets: dict[TargetName, TargetRow]
 
 

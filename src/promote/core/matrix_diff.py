@@ -32,6 +32,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "gpus": ("name",),
     "dtype_support": ("compute_capabilities",),
     "exporters": ("name",),
+    "registries": ("host",),
 }
 _PROSE = frozenset({"source", "note", "confidence", "memory_source"})
 

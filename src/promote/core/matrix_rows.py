@@ -282,6 +282,18 @@ class Exporter(Row):
         return f"exporter {self.name}"
 
 
+class RegistryLimits(Row):
+    """What a registry takes at most. ``host``: as in its address. ``largest_layer``: bytes of one file of a bundle."""
+
+    host: str
+    largest_layer: Count
+
+    @property
+    def label(self) -> str:
+        """``registry ghcr.io``."""
+        return f"registry {self.host}"
+
+
 class MemoryEstimate(Row):
     """Device memory a served model takes. An estimate, never a proof.
 

@@ -30,7 +30,7 @@ class Parts(Hosts):
         """The registry or layout of ``--registry`` or the settings."""
         from promote.adapters.oci.registry import open_registry
 
-        return open_registry(self._registry_base, env=os.environ)
+        return open_registry(self._registry_base, env=os.environ, limits=self.matrix.tables.registries)
 
     @property
     def _registry_base(self) -> str:

@@ -5,14 +5,16 @@ Not here: the form of the manifest (``core.manifest``) and how bytes travel (``h
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, sync_folder, verified, write_whole
 from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
+from promote.adapters.oci.origin import parse_origin
 from promote.adapters.oci.store import BlobStore
 from promote.core.manifest import pack, read_manifest
+from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
 from promote.core.stages import Blob, Bundle, Release, Stored
 from promote.errors import InputError, IntegrityError, NotFound
@@ -23,7 +25,7 @@ _VERSION_TAG = re.compile(r"v([1-9][0-9]*)")
 _LARGEST_READ = 16 * 1024 * 1024
 
 
-def open_registry(base: str, env: Mapping[str, str]) -> "OciRegistry":
+def open_registry(base: str, env: Mapping[str, str], limits: Sequence[RegistryLimits] = ()) -> "OciRegistry":
     """The registry at ``base``; nothing is contacted yet.
 
     Args:
@@ -31,6 +33,7 @@ def open_registry(base: str, env: Mapping[str, str]) -> "OciRegistry":
             loopback hosts are spoken to over http and all others over https.
         env: where credentials and docker's configuration are looked for, as docker does; and
             ``PROMOTE_REGISTRY_USERNAME`` with ``PROMOTE_REGISTRY_PASSWORD``, which win.
+        limits: of registries; those of this one count.
 
     Raises:
         InputError: ``base`` is neither.
@@ -43,7 +46,8 @@ def open_registry(base: str, env: Mapping[str, str]) -> "OciRegistry":
         return OciRegistry(lambda name: Layout(root / name))
     from promote.adapters.oci.http import open_remote
 
-    return OciRegistry(open_remote(base, env))
+    host = parse_origin(base).host
+    return OciRegistry(open_remote(base, env), next((row for row in limits if row.host == host), None))
 
 
 class OciRegistry:
@@ -51,10 +55,11 @@ class OciRegistry:
 
     Args:
         locate: the repository of a model.
+        limits: what the registry takes at most, where that is known.
     """
 
-    def __init__(self, locate: Callable[[str], BlobStore]) -> None:
-        self._locate = locate
+    def __init__(self, locate: Callable[[str], BlobStore], limits: RegistryLimits | None = None) -> None:
+        self._locate, self._limits = locate, limits
         self._stores: dict[str, BlobStore] = {}
 
     def push(self, bundle: Bundle, step: Step) -> Release:
@@ -67,6 +72,7 @@ class OciRegistry:
         blobs = [*(blob for _, blob in sorted(bundle.files.items())), packed.config]
         total = sum(blob.size for blob in blobs) + packed.manifest.size
         distinct = {blob.digest: blob for blob in blobs}.values()
+        self._refuse_too_large(bundle)
         twice = total - packed.manifest.size - sum(blob.size for blob in distinct)
         sent = move_all([Move(blob.size, _sending(store, blob)) for blob in distinct], step, twice, total)
         skipped = total - packed.manifest.size - sent
@@ -77,6 +83,21 @@ class OciRegistry:
             sent += packed.manifest.size
         step.update(total, total)
         return Release(bundle=bundle, stored=stored, sent=sent, skipped=skipped)
+
+    def _refuse_too_large(self, bundle: Bundle) -> None:
+        """Before the first byte: the registry would refuse the file after all of it was sent.
+
+        Raises:
+            InputError: a file beyond what the registry takes.
+        """
+        most = self._limits.largest_layer if self._limits else None
+        path, blob = max(bundle.files.items(), key=lambda item: item[1].size)
+        if self._limits and most and blob.size > most:
+            raise InputError(
+                f"{path} has {blob.size:,} bytes, {self._limits.host} takes {most:,} at most ({self._limits.source})",
+                hint="nothing was sent: weights lie in files cut along tensors, and one tensor is larger than that; "
+                "push to another registry with --registry",
+            )
 
     def resolve(self, name: str, reference: str) -> Stored:
         """See ``promote.ports.Registry``."""
