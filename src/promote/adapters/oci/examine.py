@@ -9,14 +9,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urljoin
+from typing import TypeVar
 
 import requests
 
 from promote.adapters.oci.credentials import HostAuth, login_hint
 from promote.adapters.oci.failures import Again
-from promote.adapters.oci.origin import Origin, origin_of, parse_origin, shown
+from promote.adapters.oci.origin import Origin, parse_origin
 from promote.adapters.oci.transport import Transport
+from promote.adapters.oci.upload import Place, open_session
 from promote.core.diagnosis import Check, Standing
 from promote.errors import AuthError, InputError, PromoteError
 
@@ -24,6 +25,7 @@ _NOBODY = "sha256:" + 64 * "0"
 _SKEW_SECONDS = 300.0  # tokens are refused when the clocks differ more, as a rule
 _LITTLE_ROOM = 10 * 2**30
 _GHCR = "ghcr.io"
+T = TypeVar("T")
 _PUSH_AT_GHCR = (
     "in Actions: permissions: packages: write, and Manage Actions access of the package names the repository; "
     "elsewhere a token with write:packages. A package that was first pushed by hand is not linked to a repository: "
@@ -59,7 +61,8 @@ def examine(base: str, env: Mapping[str, str], name: str) -> Iterator[Check]:
 def _rights(transport: Transport, origin: Origin, path: str, known: str) -> Iterator[Check]:
     root = f"{origin.url}/v2/{path}"
     reached = _ask(
-        "registry-reachable", lambda: transport.send("GET", f"{origin.url}/v2/", frozenset({200, 401, 403, 404}))
+        "registry-reachable",
+        lambda: _closed(transport.send("GET", f"{origin.url}/v2/", frozenset({200, 401, 403, 404}))),
     )
     if isinstance(reached, Check):
         if reached.exit_code != AuthError.exit_code:
@@ -71,7 +74,7 @@ def _rights(transport: Transport, origin: Origin, path: str, known: str) -> Iter
         yield _clock(reached)
     read = _ask(
         "registry-pull",
-        lambda: transport.send("GET", f"{root}/tags/list?n=1", frozenset({200, 404})),
+        lambda: _closed(transport.send("GET", f"{root}/tags/list?n=1", frozenset({200, 404}))),
         login_hint(origin.host),
     )
     if isinstance(read, Check):
@@ -82,7 +85,7 @@ def _rights(transport: Transport, origin: Origin, path: str, known: str) -> Iter
     yield _push(transport, origin, path, known)
     found = _ask(
         "registry-referrers",
-        lambda: transport.send("GET", f"{root}/referrers/{_NOBODY}", frozenset({200, 400, 404, 405})),
+        lambda: _closed(transport.send("GET", f"{root}/referrers/{_NOBODY}", frozenset({200, 400, 404, 405}))),
     )
     if not isinstance(found, Check):
         how = "the referrers API" if found.status_code == 200 else "the fallback tag sha256-..., as at GHCR"
@@ -91,21 +94,13 @@ def _rights(transport: Transport, origin: Origin, path: str, known: str) -> Iter
 
 def _push(transport: Transport, origin: Origin, path: str, known: str) -> Check:
     """Begins an upload and cancels it."""
-    url = f"{origin.url}/v2/{path}/blobs/uploads/"
+    place = Place(f"{origin.host}/{path}", f"{origin.url}/v2/{path}", transport)
     remedy = _PUSH_AT_GHCR if origin.host == _GHCR else login_hint(origin.host)
-    begun = _ask("registry-push", lambda: transport.send("POST", url, frozenset({202}), body=lambda: b""), remedy)
-    if isinstance(begun, Check):
-        return begun
-    session = urljoin(url, begun.headers.get("Location", ""))
-    try:
-        own = origin_of(session) == origin_of(url)
-    except ValueError:
-        own = False
-    if not own:
-        has = f"uploads are sent to {shown(session)}, another origin"
-        return Check("registry-push", Standing.FAIL, has, "a registry behind a proxy must know its own address", 6)
+    session = _ask("registry-push", lambda: open_session(place), remedy)
+    if isinstance(session, Check):
+        return session
     # Not every registry cancels; what was begun is then forgotten by the registry itself, in days.
-    _ask("registry-push", lambda: transport.send("DELETE", session, frozenset({200, 202, 204, 404, 405})))
+    _ask("registry-push", lambda: _closed(transport.send("DELETE", session, frozenset({200, 202, 204, 404, 405}))))
     return Check("registry-push", Standing.OK, f"{origin.host}/{path} may be written {known}")
 
 
@@ -165,14 +160,18 @@ def _layout(root: Path) -> Iterator[Check]:
     )  # fmt: skip
 
 
-def _ask(name: str, send: Callable[[], requests.Response], remedy: str = "") -> requests.Response | Check:
-    """The answer, its body closed unread; or the failed check, where it was refused."""
+def _ask(name: str, ask: Callable[[], T], remedy: str = "") -> T | Check:
+    """What was asked for; or the failed check, where it was refused."""
     try:
-        answer = send()
+        return ask()
     except Again as again:
         return _failed(name, again.error)
     except PromoteError as error:
         return _failed(name, error, remedy if isinstance(error, AuthError) else "")
+
+
+def _closed(answer: requests.Response) -> requests.Response:
+    """The answer, its body left unread."""
     answer.close()
     return answer
 
