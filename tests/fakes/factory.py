@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,9 @@ def log_run(
     return str(run.info.run_id)
 
 
-def _transformers(mlflow: Any, name: str) -> None:
+def _transformers(mlflow: Any, name: str, *, width: int = 32, layers: int = 1, head: int | None = None) -> None:
+    """With ``head``, the body is always the same, and the head is that seed's, of a size that is worth a file."""
+    import torch
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -65,11 +68,17 @@ def _transformers(mlflow: Any, name: str) -> None:
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", model_max_length=32
     )
+    labels = LABELS if head is None else tuple(f"B-{number}" for number in range(12))
     config = transformers.DistilBertConfig(
-        vocab_size=len(words), dim=32, hidden_dim=32, n_layers=1, n_heads=2, max_position_embeddings=32,
-        id2label=dict(enumerate(LABELS)), label2id={label: i for i, label in enumerate(LABELS)},
+        vocab_size=len(words), dim=width, hidden_dim=width, n_layers=layers, n_heads=2, max_position_embeddings=32,
+        id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)},
     )  # fmt: skip
+    if head is not None:
+        torch.manual_seed(0)
     model = transformers.DistilBertForTokenClassification(config).eval()
+    if head is not None:
+        torch.manual_seed(head)
+        torch.nn.init.normal_(model.classifier.weight)
     pipeline = transformers.pipeline("token-classification", model=model, tokenizer=fast)
     mlflow.transformers.log_model(pipeline, name=name, input_example=[TEXT], pip_requirements=["torch"])
 
@@ -112,6 +121,8 @@ def _pyfunc(mlflow: Any, name: str) -> None:
 _ROWS = {width: np.ones((2, width), np.float32) for width in (2, 4)}
 KINDS: Mapping[str, Callable[[Any, str], None]] = {
     "transformers": _transformers,
+    "first head": partial(_transformers, width=512, layers=2, head=1),
+    "second head": partial(_transformers, width=512, layers=2, head=2),
     "onnx": _onnx,
     "program": _program,
     "pickled": _pickled,
