@@ -79,6 +79,23 @@ def test_only_the_head_is_new_and_the_model_answers_as_before(tmp_path):
     assert np.array_equal(whole[0], cut_up[0])
 
 
+def test_each_tensor_begins_on_a_page_and_the_files_hold_nothing_else(tmp_path):
+    names = [f"body.{n}" for n in range(100)]
+    tensors = [onnx_ir.tensor(np.full((100, 300), n, "f4"), name=name) for n, name in enumerate(names)]  # 120,000 bytes
+    values = [onnx_ir.Value(name=name, const_value=tensor) for name, tensor in zip(names, tensors, strict=True)]
+    graph = onnx_ir.Graph((), (), nodes=(), initializers=values, opset_imports={"": 17})
+    model = onnx_ir.Model(graph, ir_version=8)
+    move_out(model, tmp_path)
+    told = [dict((e.key, e.value) for e in t.external_data) for t in onnx_ir.to_proto(model).graph.initializer]
+    assert len({entry["location"] for entry in told}) == 3
+    assert all(int(entry["offset"]) % 4096 == 0 for entry in told)
+    files = {location: (tmp_path / location).read_bytes() for location in {entry["location"] for entry in told}}
+    for n, entry in enumerate(told):
+        start, length = int(entry["offset"]), int(entry["length"])
+        assert files[entry["location"]][start : start + length] == np.full(30_000, n, "f4").tobytes()
+    assert all(len(data) <= 4 * MIB + 100 * 4096 for data in files.values())
+
+
 def test_a_disk_that_refuses_is_told_as_it_is(tmp_path):
     (tmp_path / "weights").write_text("in the way")
     with pytest.raises(FileExistsError):

@@ -66,7 +66,11 @@ def move_out(model: Any, folder: Path) -> None:
         (folder / FOLDER).mkdir()
     for number, names in enumerate(files, start=1):
         moved = external_data.convert_tensors_to_external(
-            [held[name] for name in names], folder, f"{FOLDER}/{number:04}.data", alignment=_PAGE
+            [held[name] for name in names],
+            folder,
+            f"{FOLDER}/{number:04}.data",
+            alignment=_PAGE,
+            align_threshold=0,  # onnx_ir would align the largest only
         )
         for name, tensor in zip(names, moved, strict=True):
             model.graph.initializers[name].const_value = tensor
