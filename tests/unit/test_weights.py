@@ -86,7 +86,7 @@ def test_each_tensor_begins_on_a_page_and_the_files_hold_nothing_else(tmp_path):
     graph = onnx_ir.Graph((), (), nodes=(), initializers=values, opset_imports={"": 17})
     model = onnx_ir.Model(graph, ir_version=8)
     move_out(model, tmp_path)
-    told = [dict((e.key, e.value) for e in t.external_data) for t in onnx_ir.to_proto(model).graph.initializer]
+    told = [{e.key: e.value for e in t.external_data} for t in onnx_ir.to_proto(model).graph.initializer]
     assert len({entry["location"] for entry in told}) == 3
     assert all(int(entry["offset"]) % 4096 == 0 for entry in told)
     files = {location: (tmp_path / location).read_bytes() for location in {entry["location"] for entry in told}}
