@@ -37,11 +37,13 @@ class Liar:
     Args:
         answer: (method, path without query, headers) to state, headers, body; a body of a 200 without a length goes chunked.
         asked: (method, path with query, headers) in order.
+        lost: how often it loses a blob before it is given the manifest.
     """
 
     port: int = 0
     answer: Callable[[str, str, dict[str, str]], Answer] = lambda *_: (404, {}, b"")
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    lost: int = 0
 
     @property
     def url(self) -> str:
@@ -61,7 +63,8 @@ def listening() -> Iterator[Liar]:
             state, headers, body = liar.answer(self.command, self.path.partition("?")[0], dict(self.headers))
             self.send_response(state)
             chunked = headers.get("Transfer-Encoding") == "chunked"
-            for name, value in headers.items() if chunked else (headers | {"Content-Length": str(len(body))}).items():
+            self.close_connection = "Content-Length" in headers  # a promise that is not kept
+            for name, value in headers.items() if chunked else ({"Content-Length": str(len(body))} | headers).items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
@@ -141,6 +144,69 @@ def test_other_bytes_never_get_a_name(
         client(liar).fetch(stored, str(tmp_path), Steps())
     assert not (tmp_path / "ner/1/model.onnx").exists()
     assert not list(tmp_path.rglob("*partial*"))
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("cuts", [[1, 4999], [2500], [0, 0, 0], [0, 0, 0, 0]])
+def test_a_fetch_goes_on_where_the_connection_broke(liar: Liar, tmp_path: Path, cuts: list[int], ranges: bool) -> None:
+    data, left = BLOBS[MODEL.digest], list(cuts)
+
+    def answer(method: str, path: str, headers: dict[str, str]) -> Answer:
+        if not path.endswith(f"/blobs/{MODEL.digest}"):
+            return honest(method, path, headers)
+        start = int(headers.get("Range", "bytes=0-")[6:-1]) if ranges else 0
+        whole = data[start:]
+        sent = whole[: left.pop(0) - start] if left else whole
+        return 206 if start else 200, {"Content-Length": str(len(whole))}, sent
+
+    liar.answer = answer
+    stored = client(liar).resolve("ner", "v1")
+    if cuts.count(0) > 3:
+        with pytest.raises(Unavailable, match="broke"):
+            client(liar).fetch(stored, str(tmp_path), Steps())
+        assert not (tmp_path / "ner/1/model.onnx").exists()
+        return
+    goals = client(liar).fetch(stored, str(tmp_path), Steps())
+    assert Path(goals["ner/1/model.onnx"]).read_bytes() == data
+    asked = [headers.get("Range") for _, path, headers in liar.asked if path.endswith(MODEL.digest)]
+    assert asked[0] is None
+    assert len(asked) == len(cuts) + 1
+    assert all(asked[1:]) is any(cuts)
+
+
+@pytest.mark.parametrize(("lost", "good"), [(1, True), (2, False)])
+def test_a_blob_that_the_registry_lost_before_the_manifest_is_sent_again(liar: Liar, lost: int, good: bool) -> None:
+    put: list[str] = []
+    held = set(BLOBS)
+
+    def answer(method: str, path: str, headers: dict[str, str]) -> Answer:
+        last = path.rpartition("/")[2]
+        if "/manifests/" in path:
+            if method == "GET" and last not in put:
+                return 404, {}, b""
+            if method == "PUT" and not {"v1", last} & set(put):
+                if good and liar.lost == 0 and MODEL.digest in held:
+                    put.append(last)
+                    return 201, {}, b""
+                if liar.lost:
+                    liar.lost -= 1
+                    held.discard(MODEL.digest)
+                return 400, {}, b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}'
+            put.append(last)
+        elif method == "HEAD" and last not in held:
+            return 404, {}, b""
+        elif method == "PUT":
+            held.update(BLOBS)
+        return honest(method, path, headers)
+
+    liar.answer, liar.lost = answer, lost
+    if good:
+        release = client(liar).push(BUNDLE, Steps())
+        assert release.sent == MODEL.size + len(MANIFEST)  # the rest was there all the time
+    else:
+        with pytest.raises(IntegrityError, match="MANIFEST_BLOB_UNKNOWN"):
+            client(liar).push(BUNDLE, Steps())
+    assert len([1 for method, path, _ in liar.asked if method == "PUT" and "/up/" in path]) == 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import urllib3
 
 from promote.adapters.oci.credentials import login_hint
 from promote.adapters.oci.origin import shown
+from promote.adapters.oci.store import BlobsGone
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, PromoteError, Unavailable
 
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -104,6 +105,8 @@ def refusal(method: str, answer: requests.Response, host: str) -> Exception:
         return AuthError(message, hint=login_hint(host))
     if state == 403:
         return AuthError(message, hint=f"these credentials lack a right, or there are none: {login_hint(host)}")
+    if code == "MANIFEST_BLOB_UNKNOWN":
+        return BlobsGone(message, hint="run the same command again: what is missing is sent again")
     if state == 404:
         return NotFound(message, hint="a private repository may answer so to a stranger")
     if state in (400, 416):

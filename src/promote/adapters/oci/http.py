@@ -16,7 +16,7 @@ from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE
 from promote.core.names import DIGEST, digest
 from promote.core.passport import sha256
 from promote.core.stages import Blob
-from promote.errors import IntegrityError, NotFound
+from promote.errors import IntegrityError, NotFound, Unavailable
 
 
 def open_remote(base: str, env: Mapping[str, str], patience: Patience = PATIENT) -> Callable[[str], BlobStore]:
@@ -27,6 +27,9 @@ def open_remote(base: str, env: Mapping[str, str], patience: Patience = PATIENT)
     """
     origin = parse_origin(base)
     return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience)
+
+
+_MOST_BREAKS = 3  # of a connection, with no byte in between
 
 
 class Remote:
@@ -76,15 +79,35 @@ class Remote:
         self._patience.during(attempt)
 
     def stream(self, blob: Blob) -> Iterator[bytes]:
-        """See ``BlobStore``."""
+        """See ``BlobStore``; where the connection breaks, goes on at the byte it had reached."""
+        got, broke = 0, 0
+        while True:
+            try:
+                for chunk in self._from(blob, got):
+                    got, broke = got + len(chunk), 0
+                    yield chunk
+                return
+            except Unavailable:
+                broke += 1
+                if broke > _MOST_BREAKS:
+                    raise
+
+    def _from(self, blob: Blob, offset: int) -> Iterator[bytes]:
+        """The pieces of a blob from a byte on; a registry that knows no ranges sends all, and the start is dropped."""
         url = f"{self._root}/blobs/{digest(blob.digest)}"
-        answer = self._patience.during(lambda: self._transport.send("GET", url, frozenset({200})))
-        if answer.headers.get("Content-Length", str(blob.size)) != str(blob.size):
+        expected, asked = (frozenset({200, 206}), {"Range": f"bytes={offset}-"}) if offset else (frozenset({200}), {})
+        answer = self._patience.during(lambda: self._transport.send("GET", url, expected, headers=asked))
+        ahead = offset if answer.status_code == 200 else 0
+        left = str(blob.size - offset + ahead)
+        if answer.headers.get("Content-Length", left) != left:
             answer.close()
             raise IntegrityError(
                 f"{self.repository} holds {blob.digest} with another size, expected {blob.size:,} bytes"
             )
-        yield from chunks(answer)
+        for chunk in chunks(answer):
+            if ahead < len(chunk):
+                yield chunk[ahead:] if ahead else chunk
+            ahead = max(0, ahead - len(chunk))
 
     def manifest(self, reference: str) -> bytes:
         """See ``BlobStore``."""

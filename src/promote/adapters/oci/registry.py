@@ -12,7 +12,7 @@ from promote.adapters.oci.files import counted, disk, holds, room, size_of, swee
 from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.origin import parse_origin
-from promote.adapters.oci.store import BlobStore
+from promote.adapters.oci.store import BlobsGone, BlobStore
 from promote.core.manifest import pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
@@ -73,16 +73,23 @@ class OciRegistry:
         total = sum(blob.size for blob in blobs) + packed.manifest.size
         distinct = {blob.digest: blob for blob in blobs}.values()
         self._refuse_too_large(bundle)
-        twice = total - packed.manifest.size - sum(blob.size for blob in distinct)
-        sent = move_all([Move(blob.size, _sending(store, blob)) for blob in distinct], step, twice, total)
-        skipped = total - packed.manifest.size - sent
-        if there:
-            skipped += packed.manifest.size
-        else:
-            _publish(store, tag, packed.manifest)
+        new = sum(blob.size for blob in distinct)
+        before = total - packed.manifest.size - new  # bytes of files that are another file once more
+
+        def send(through: bool) -> int:
+            moves = [Move(blob.size, _sending(store, blob), blob.size if through else 0) for blob in distinct]
+            return move_all(moves, step, before, total)
+
+        sent = send(through=False)
+        if not there:
+            try:
+                _publish(store, tag, packed.manifest)
+            except BlobsGone:  # collected by the registry since: each is asked for once more
+                sent = min(new, sent + send(through=True))
+                _publish(store, tag, packed.manifest)
             sent += packed.manifest.size
         step.update(total, total)
-        return Release(bundle=bundle, stored=stored, sent=sent, skipped=skipped)
+        return Release(bundle=bundle, stored=stored, sent=sent, skipped=total - sent)
 
     def _refuse_too_large(self, bundle: Bundle) -> None:
         """Before the first byte: the registry would refuse the file after all of it was sent.

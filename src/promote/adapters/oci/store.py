@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from promote.core.stages import Blob
+from promote.errors import IntegrityError
+
+
+class BlobsGone(IntegrityError):
+    """The registry refuses a manifest since it has not all of its blobs (any more): it may have collected them."""
 
 
 class BlobStore(Protocol):
@@ -50,5 +55,6 @@ class BlobStore(Protocol):
         """Stores a manifest by its digest, or names it by a tag; all its blobs are there already.
 
         Raises:
+            BlobsGone: they were.
             IntegrityError: the tag came to name another digest meanwhile (where the store can tell).
         """
