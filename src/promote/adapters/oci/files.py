@@ -5,7 +5,6 @@ Not here: where the bytes come from (``layout``, ``http``).
 
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 import tempfile
@@ -14,11 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from promote.adapters.oci.hashing import hashing
 from promote.core.names import printable
 from promote.core.stages import Blob
 from promote.errors import InputError, IntegrityError, PromoteError, Unavailable
 
 CHUNK = 1024 * 1024
+_FLUSH_EVERY = 16 * CHUNK
 _PARTIAL = ".partial-"
 _OLD_SECONDS = 60.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -60,18 +61,20 @@ def verified(chunks: Iterable[bytes], blob: Blob, what: str) -> Iterator[bytes]:
     Raises:
         IntegrityError: too long, too short, or another digest.
     """
-    sha, seen, held = hashlib.sha256(), 0, b""
-    for chunk in chunks:
-        seen += len(chunk)
-        if seen > blob.size:
-            raise IntegrityError(f"{what} is longer than the {blob.size:,} bytes it should have")
-        sha.update(chunk)
-        if held:
-            yield held
-        held = chunk
+    seen, held = 0, b""
+    with hashing(blob.size) as (update, hexdigest):
+        for chunk in chunks:
+            seen += len(chunk)
+            if seen > blob.size:
+                raise IntegrityError(f"{what} is longer than the {blob.size:,} bytes it should have")
+            update(chunk)
+            if held:
+                yield held
+            held = chunk
+        found = f"sha256:{hexdigest()}"
     if seen != blob.size:
         raise IntegrityError(f"{what} has {seen:,} bytes, expected {blob.size:,}")
-    if (found := f"sha256:{sha.hexdigest()}") != blob.digest:
+    if found != blob.digest:
         raise IntegrityError(f"{what} has digest {found}, expected {blob.digest}")
     if held:
         yield held
@@ -203,9 +206,15 @@ def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path, *, sync_name
         with os.fdopen(handle, "wb", buffering=0) as file:
             with suppress(OSError):  # says to `sweep` that somebody is at it; some file systems have no locks
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            written = flushed = 0
             for chunk in chunks:
                 with disk(writing):
                     _write(file.fileno(), chunk)
+                written += len(chunk)
+                if written - flushed >= _FLUSH_EVERY:
+                    # Linux starts to write the range out, so that `fsync` finds little left to do; nothing waits here.
+                    os.posix_fadvise(file.fileno(), flushed, written - flushed, os.POSIX_FADV_DONTNEED)
+                    flushed = written
             with disk(writing):
                 os.fchmod(file.fileno(), 0o644)
                 os.fsync(file.fileno())
