@@ -36,6 +36,12 @@ def test_a_head_shares_no_file_with_the_body():
     assert cut([("body.1", 9 * MIB), ("body.2", MIB), ("head.w", MIB)]) == [["body.1"], ["body.2"], ["head.w"]]
 
 
+def test_a_module_around_all_others_does_not_hide_the_head():
+    wrapped = [("net.body.1.w", 9 * MIB), ("net.body.2.w", MIB), ("net.body.3.w", MIB), ("net.head.w", MIB)]
+    assert cut(wrapped) == [["net.body.1.w"], ["net.body.2.w", "net.body.3.w"], ["net.head.w"]]
+    assert cut([(f"net.{n}", MIB) for n in range(8)]) == [[f"net.{n}" for n in ns] for ns in (range(4), range(4, 8))]
+
+
 def build(seed):
     """Three matrices of 4 MiB, a head and a bias; the head by the seed."""
     body, head = np.random.default_rng(1), np.random.default_rng(seed)

@@ -6,7 +6,7 @@ Not here: how bytes travel (``oci``), nor the rest of the model's file (``torch_
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,12 @@ def cut(tensors: Sequence[tuple[str, int]]) -> list[list[str]]:
     if sum(size for _, size in tensors) < _WORTH_IT:
         return []
     outside = [(name, size) for name, size in tensors if size > _INSIDE]
-    # A head is trained while the body stays as it was: parts by the name of the outermost module do not mix.
-    parts = (list(part) for _, part in groupby(outside, key=lambda tensor: tensor[0].partition(".")[0]))
-    return [names for part in parts for names in _files(part)]
+    # A head is trained while the body stays as it was: parts by the name of the outermost module do not mix. A module around
+    # all of them says nothing of which part a tensor is in.
+    modules = [name.split(".")[:-1] for name, _ in outside if "." in name]
+    depth = 1 + len(list(takewhile(lambda level: len(set(level)) == 1, zip(*modules, strict=False))))
+    parts = groupby(outside, key=lambda tensor: tensor[0].split(".")[:-1][:depth] or tensor[0])
+    return [names for _, part in parts for names in _files(part)]
 
 
 def _files(tensors: Iterable[tuple[str, int]]) -> list[list[str]]:
