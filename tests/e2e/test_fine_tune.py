@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.project import Project
 from tests.fakes.factory import log_run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.registry, pytest.mark.triton]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.mlflow, pytest.mark.registry, pytest.mark.triton]
 
 
 def stored(folder):
