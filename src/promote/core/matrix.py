@@ -31,6 +31,7 @@ from promote.core.matrix_rows import (
     MemoryEstimate,
     OnnxRelease,
     OnnxRuntime,
+    OnnxRuntimeBuild,
     OpsetFloor,
     RegistryLimits,
     Statement,
@@ -103,6 +104,7 @@ class Tables(BaseModel):
     dgx_spark: DgxSpark
     exporters: Annotated[tuple[Exporter, ...], _unique("name")]
     memory_estimate: MemoryEstimate
+    onnxruntime_builds: tuple[OnnxRuntimeBuild, ...] = ()
     registries: Annotated[tuple[RegistryLimits, ...], _unique("host")] = ()
     targets: dict[TargetName, TargetRow]
 

@@ -188,6 +188,23 @@ class TensorRTHardware(Row):
     adds: tuple[Capability, ...]
 
 
+class OnnxRuntimeBuild(Row):
+    """CUDA architectures that the ONNX Runtime of a range of Triton releases was compiled for; ``until`` inclusive, ``null`` open.
+
+    ``architectures`` as CMake has them: ``86`` with PTX for newer GPUs, ``86-real`` without, ``120f`` a family.
+    """
+
+    since: Release
+    until: Release | None
+    arch: Literal["x86_64", "aarch64"]
+    architectures: tuple[Annotated[str, Field(pattern=r"^[0-9]{2,3}(-real|f)?$")], ...]
+
+    @property
+    def label(self) -> str:
+        """``onnxruntime of Triton 26.02, x86_64``."""
+        return f"onnxruntime of Triton {self.since}, {self.arch}"
+
+
 class TensorRTOpset(Row):
     """ONNX opsets a range of TensorRT versions parses; ``until`` is inclusive, ``null`` open."""
 

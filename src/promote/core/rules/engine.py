@@ -7,6 +7,7 @@ from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.model_folder import Neighbour
 from promote.core.rules import (
+    architectures,
     builds,
     capacity,
     config_ensemble,
@@ -51,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     hosts.triton_release,
     hosts.driver_floor,
     hosts.compute_capability,
+    architectures.onnxruntime_gpu,
     capacity.memory_fit,
     hosts.python_version,
     hosts.dtypes,

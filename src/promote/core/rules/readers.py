@@ -18,6 +18,7 @@ READERS: Mapping[str, frozenset[str]] = {
         "triton_checks": "format io-types config-name config-batching config-tensors config-instances config-shapes "
         "config-batch-tensors config-queue config-sequence config-cache config-warmup config-ensemble ensemble-models "
         "config-complete config-parameters model-versions model-files label-files",
+        "onnxruntime_builds": "onnxruntime-gpu",
         "tensorrt_hardware": "plan-tensorrt-gpu",
         "tensorrt_opsets": "tensorrt-opset",
         "tensorrt_plan_rules": "plan-arch plan-os plan-version plan-gpu tensorrt-precision",
@@ -31,17 +32,17 @@ READERS: Mapping[str, frozenset[str]] = {
 OF_HOST: Mapping[str, frozenset[str]] = {
     fact: frozenset(rules.split()) | {"drift"}
     for fact, rules in {
-        "device": "format operators-placement driver-floor compute-capability dtypes config-instances",
-        "arch": "plan-arch",
+        "device": "format operators-placement driver-floor compute-capability dtypes config-instances onnxruntime-gpu",
+        "arch": "plan-arch onnxruntime-gpu",
         "os": "plan-os",
-        "triton": "triton-release compute-capability io-types plan-os",
+        "triton": "triton-release compute-capability io-types plan-os onnxruntime-gpu",
         "onnxruntime": "onnx-opset onnx-ir onnx-ml-opset external-data operators operators-placement",
         "tensorrt": "plan-version plan-tensorrt-gpu tensorrt-opset tensorrt-precision",
         "version_compatible_plans": "plan-version",
         "cuda": "driver-floor",
         "driver": "driver-floor",
         "gpu": "driver-floor",
-        "compute_capability": "compute-capability plan-gpu plan-tensorrt-gpu dtypes model-files",
+        "compute_capability": "compute-capability plan-gpu plan-tensorrt-gpu dtypes model-files onnxruntime-gpu",
         "memory_bytes": "memory-fit",
         "memory_used_bytes": "memory-fit",
         "python": "python-version",
