@@ -75,6 +75,6 @@ def test_of_several_versions_the_worst_counts():
 def test_a_long_chain_of_ensembles_is_put_in_order_at_once():
     made_of = 'platform: "ensemble" ensemble_scheduling {{ step [ {{ model_name: "{}" }} ] }}'
     configs = {f"m{n:05}": config(made_of.format(f"m{n + 1:05}")) for n in range(3_000)}
-    began = time.monotonic()
+    began = time.process_time()
     assert in_order(configs) == tuple(sorted(configs, reverse=True))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

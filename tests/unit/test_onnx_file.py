@@ -323,18 +323,18 @@ def test_ten_thousand_subgraphs_one_in_another_are_refused_at_once(read):
     for _ in range(10_000):
         graph = _field(1, _field(5, _field(6, graph)))  # graph.node.attribute.g
     data = b"\x08\x08" + _field(7, graph) + _field(8, b"\x10\x11")
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(IntegrityError, match="is no ONNX model"):
         read(data)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_ten_thousand_subgraphs_side_by_side_are_walked(read):
     nodes = [_field(1, _field(5, _field(6, b"") * 2)) for _ in range(10_000)]
     data = b"\x08\x08" + _field(7, b"".join(nodes)) + _field(8, b"\x10\x11")
-    began = time.monotonic()
+    began = time.process_time()
     assert read(data).domains.value == {""}
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 WHOLE = made(

@@ -48,12 +48,12 @@ def in_time(tmp_path, data):
     """Facts, or the words of the refusal."""
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
-    began = time.monotonic()
+    began = time.process_time()
     try:
         said = read_facts(str(path))
     except PromoteError as error:
         said = error.message
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     return said
 
 

@@ -160,10 +160,10 @@ def test_lengths_wire_types_groups_and_endless_numbers_are_refused(both, monkeyp
 
 
 def refused_soon(path, words, seconds=10):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(IntegrityError, match=words):
         read_facts(str(path))
-    assert time.monotonic() - began < seconds
+    assert time.process_time() - began < seconds
 
 
 def test_more_parts_than_any_graph_has_are_refused_before_protobuf_makes_them(tmp_path):
@@ -192,10 +192,10 @@ def test_the_facts_of_a_file_of_half_a_gigabyte_take_no_memory_of_that_size(tmp_
     with path.open("wb") as file:
         file.write(GRAPH + b"\x3a" + number(graph_size) + graph + b"\x2a" + number(tensor_size) + head)
         file.truncate(file.tell() + size)  # the values: a hole that takes no room on disk
-    began = time.monotonic()
+    began = time.process_time()
     facts = read_facts(str(path))
     assert facts.weights_bytes.value == size
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 1)
     with contextlib.suppress(PromoteError):

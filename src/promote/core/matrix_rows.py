@@ -189,7 +189,7 @@ class TensorRTHardware(Row):
 
 
 class OnnxRuntimeBuild(Row):
-    """CUDA architectures that the ONNX Runtime of a range of Triton releases was compiled for; ``until`` inclusive, ``null`` open.
+    """CUDA architectures that the ONNX Runtime of a range of Triton releases was compiled for; ``until`` is inclusive.
 
     ``architectures`` as CMake has them: ``86`` with PTX for newer GPUs, ``86-real`` without, ``120f`` a family.
     """

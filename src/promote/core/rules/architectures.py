@@ -1,4 +1,4 @@
-"""The rule about the GPUs that a release's ONNX Runtime was compiled for. Triton and TensorRT have floors and rules of their own."""
+"""The rule about the GPUs that a release's ONNX Runtime was compiled for. Triton and TensorRT have rules of their own."""
 
 from promote.core.matrix_rows import OnnxRuntimeBuild, numbers
 from promote.core.rules.case import Answer, Case, finding, of_onnx, on_gpu, rule
