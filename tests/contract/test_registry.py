@@ -1,4 +1,4 @@
-"""The ``Registry`` port: one suite over the fake, an OCI layout, and real registries (open, htpasswd, tokens)."""
+"""The ``Registry`` port: one suite over the fake, a layout, the quirk registry, and real ones (open, htpasswd, tokens)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from promote.core.matrix_rows import RegistryLimits
 from promote.core.stages import Blob, Bundle
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, Unavailable
 from promote.ports import Registry
+from tests.fakes.quirk_registry import QuirkRegistry
 from tests.fakes.registry import FakeRegistry, Steps, make_bundle, on_disk
 from tests.parts.registry import SECRET, USER, RealRegistry
 
@@ -87,6 +88,15 @@ def _remote(real: RealRegistry, env: dict[str, str]) -> Part:
     )
 
 
+def _quirk(quirk: QuirkRegistry) -> Part:
+    return Part(
+        lambda: open_registry(f"http://{quirk.host}/q", env={}),
+        lambda name, digest, data: quirk.blobs.update({(f"q/{name}", digest): data}),
+        lambda name, tag, digest: quirk.tags.update({(f"q/{name}", tag): digest}),
+        lambda: {f"{key} {quirk.tags.get(key)}": 0 for key in (*quirk.blobs, *quirk.manifests, *quirk.tags)},
+    )
+
+
 def _times(folder: Path) -> dict[str, int]:
     return {
         str(p): p.stat().st_mtime_ns
@@ -95,12 +105,15 @@ def _times(folder: Path) -> dict[str, int]:
     }
 
 
-@pytest.fixture(params=["fake", "layout", "registry", "htpasswd", "token"])
+@pytest.fixture(params=["fake", "layout", "registry", "htpasswd", "token", "quirk"])
 def part(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Part]:
     if request.param == "fake":
         yield _fake()
     elif request.param == "layout":
         yield _layout(tmp_path / "bundles")
+    elif request.param == "quirk":
+        with QuirkRegistry() as quirk:
+            yield _quirk(quirk)
     elif request.param == "token":
         yield _remote(request.getfixturevalue("token_registry")[0], LOGIN)
     else:
