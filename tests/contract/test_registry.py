@@ -25,7 +25,7 @@ from promote.core.matrix_rows import RegistryLimits
 from promote.core.stages import Blob, Bundle
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, Unavailable
 from promote.ports import Registry
-from tests.fakes.quirk_registry import QuirkRegistry
+from tests.fakes.quirk_registry import Fault, QuirkRegistry
 from tests.fakes.registry import FakeRegistry, Steps, make_bundle, on_disk
 from tests.parts.registry import SECRET, USER, RealRegistry
 
@@ -586,3 +586,13 @@ def test_a_file_beyond_the_registrys_limit_is_refused_before_the_first_byte(regi
     assert not list(registry.storage.rglob(path))
     roomy = [RegistryLimits(host=registry.host, largest_layer=10**9, source="tests")]
     open_registry(f"{registry.host}/{path}", env={}, limits=roomy).push(bundle, Steps())
+
+
+@pytest.mark.parametrize("status", [503, 429, 0])
+def test_a_blob_whose_put_fails_once_is_sent_again_and_no_other(status: int) -> None:
+    with QuirkRegistry(faults=(Fault("PUT", "/blobs/uploads/", 1, status, {"Retry-After": "0"}),)) as quirk:
+        bundle = unique()
+        release = open_registry(f"http://{quirk.host}/q", env={}).push(bundle, Steps())
+        assert release.stored.digest == pack(bundle).manifest.digest
+        puts = [path for method, path in quirk.requests if method == "PUT" and "/uploads/" in path]
+        assert len(puts) == len(quirk.blobs) + 1
