@@ -596,3 +596,17 @@ def test_a_blob_whose_put_fails_once_is_sent_again_and_no_other(status: int) -> 
         assert release.stored.digest == pack(bundle).manifest.digest
         puts = [path for method, path in quirk.requests if method == "PUT" and "/uploads/" in path]
         assert len(puts) == len(quirk.blobs) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5", 5.0), ("0", 0.0), ("-3", 0.0), ("9" * 40, 1e40), ("", None), ("soon", None), ("1.5", None)],
+)
+def test_how_long_a_registry_asks_to_wait(text: str, seconds: float | None) -> None:
+    """However long: a wait beyond the patience ends the try at once, where no wait at all would try again soon."""
+    answer = requests.Response()
+    answer.status_code, answer.url, answer.headers["Retry-After"] = 429, "http://h/v2/", text
+    answer.raw = urllib3.HTTPResponse(io.BytesIO(b""), preload_content=False)
+    told = refusal("GET", answer, "h")
+    assert isinstance(told, Again)
+    assert told.after == pytest.approx(seconds) if seconds is not None else told.after is None

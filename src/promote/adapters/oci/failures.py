@@ -129,7 +129,7 @@ def _code(answer: requests.Response) -> str:
 def _retry_after(answer: requests.Response) -> float | None:
     """Seconds the server asks to wait, 0 or more; ``None`` where it does not say. Source: RFC 9110, 10.2.3."""
     text = answer.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"-?[0-9]{1,9}", text):
+    if re.fullmatch(r"-?[0-9]{1,300}", text):
         return max(0.0, float(text))
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
