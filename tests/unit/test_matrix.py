@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from promote.core.gpu_names import plain_name
 from promote.core.matrix import bare_runtime, new_target, parse, with_settings
 from promote.errors import InputError, NotFound
 
@@ -115,6 +116,12 @@ def test_what_is_not_plain_yaml_is_refused(text, told):
     [
         ("NVIDIA GeForce RTX 4090", "RTX 4090"),
         ("rtx 4090", "RTX 4090"),
+        ("rtx4090", "RTX 4090"),
+        ("NVIDIAGeForceRTX5090", "RTX 5090"),
+        ("RTX 4070TiSuper", "RTX 4070 Ti SUPER"),
+        ("rtx4070ti", None),
+        ("l4", "L4"),
+        ("l 40 s", "L40S"),
         ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada"),
         ("NVIDIA GB10", "GB10"),
         ("NVIDIA A100-SXM4-80GB", "A100"),
@@ -128,6 +135,22 @@ def test_what_is_not_plain_yaml_is_refused(text, told):
 def test_gpus_are_found_by_the_names_people_and_nvidia_smi_use(name, found):
     gpu = MATRIX.gpu(name)
     assert (gpu.name if gpu else None) == found
+
+
+def test_no_two_gpus_go_by_one_name():
+    names = [plain_name(name) for gpu in MATRIX.tables.gpus for name in (gpu.name, *gpu.aliases)]
+    assert "" not in names
+    assert len(set(names)) == len(names)
+
+
+def test_a_gpu_that_is_not_known_is_refused_with_those_it_may_have_been_meant_for():
+    with pytest.raises(InputError, match="no GPU 'RTX 5091'") as caught:
+        MATRIX.named_gpu("RTX 5091")
+    assert caught.value.hint.startswith("did you mean RTX 5090 or ")
+    with pytest.raises(InputError) as caught:
+        MATRIX.named_gpu("\x1b[2J")
+    assert caught.value.hint == "promote matrix show gpus lists them all"
+    assert "\x1b" not in caught.value.message
 
 
 def test_a_runtime_without_a_row_is_judged_by_the_newest_patch_release_and_says_so():

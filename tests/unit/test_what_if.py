@@ -141,6 +141,24 @@ def test_two_processes_say_what_one_says(bundles, monkeypatch, capsys):
     assert said[0]["counts"]["breaks"] > 0
 
 
+def test_a_gpu_is_supposed_by_any_of_its_names(bundles, capsys):
+    said = []
+    for name in ("RTX 5090", "rtx5090", "NVIDIA GeForce RTX 5090"):
+        code = run(["what-if", "bundles", "--target", "box", "--gpu", name, "--json", "--all"])
+        said.append((code, capsys.readouterr().out))
+    assert said[0] == said[1] == said[2]
+    assert json.loads(said[0][1])["targets"][0]["supposed"]["gpu"] == {"before": "L4", "after": "RTX 5090"}
+
+
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_an_error_is_an_object_where_objects_were_asked_for(bundles, capsys, form):
+    assert run(["what-if", "bundles", "--target", "box", "--gpu", "rtx5091", form]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert told["exit"]["code"] == 2
+    assert told["error"]["message"] == "compat_matrix.yaml has no GPU 'rtx5091'"
+    assert "RTX 5090" in told["error"]["hint"]
+
+
 def test_what_the_second_process_meets_is_said_by_the_first(bundles, monkeypatch, capsys):
     monkeypatch.setattr("promote.cli.what_if_judging._MANY", 2)
     assert run(["what-if", "bundles", "not-there", "--target", "box", "--memory-gib", "8"]) == 3

@@ -84,7 +84,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
-    as_json = "--json" in arguments
+    as_json = "--json" in arguments or "--jsonl" in arguments
     try:
         result = promote.main(arguments, prog_name="promote", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -46,7 +46,7 @@ def print_json_line(data: Mapping[str, Any]) -> None:
 
 
 def print_error(message: str, hint: str, code: int, as_json: bool) -> None:
-    """``error: ...``, a blank line, ``hint: ...`` on stderr; with ``--json`` also an object on stdout."""
+    """``error: ...``, a blank line, ``hint: ...`` on stderr; with ``--json`` or ``--jsonl`` also an object on stdout."""
     if as_json:
         print_json("", code, error={"message": printable(message, 2000), "hint": printable(hint, 2000)})
     click.echo(click.style("error: ", fg="red", bold=True) + printable(message, 2000), err=True)

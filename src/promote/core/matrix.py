@@ -17,6 +17,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from promote.core.facts import DOUBT, Fact, HostFacts, Target
+from promote.core.gpu_names import nearest, plain_name
 from promote.core.kernels import KernelTable
 from promote.core.matrix_rows import (
     DgxSpark,
@@ -53,8 +54,6 @@ STALE_DAYS = 120
 _LARGEST = 4 * 1024 * 1024
 _DEEPEST = 20
 _HINT = "docs/reference/matrix.md says what a row may hold"
-# Words in a card's name, as nvidia-smi gives it, that change neither its architecture nor its compute capability.
-_CARD_NOISE = re.compile(r"nvidia|geforce|tesla|generation|gpu|laptop|pcie|nvl|sxm[0-9]?|hbm[0-9]e?|[0-9]+gb")
 
 
 def _unique(*names: str) -> AfterValidator:
@@ -212,8 +211,23 @@ class Matrix:
 
     def gpu(self, name: str) -> Gpu | None:
         """The GPU of that name, as a person or ``nvidia-smi`` writes it; a ``Ti`` or ``SUPER`` is another card."""
-        wanted = _card(name)
-        return next((g for g in self.tables.gpus if wanted in {_card(known) for known in (g.name, *g.aliases)}), None)
+        wanted = plain_name(name)
+        return next((g for g in self.tables.gpus if wanted in {plain_name(one) for one in (g.name, *g.aliases)}), None)
+
+    def named_gpu(self, name: str) -> Gpu:
+        """See ``gpu``.
+
+        Raises:
+            InputError: the file has no such GPU; the hint names near ones.
+        """
+        gpu = self.gpu(name)
+        if gpu is None:
+            near = nearest(name, [known for g in self.tables.gpus for known in (g.name, *g.aliases)])
+            raise InputError(
+                f"{self.file} has no GPU {printable(name, 60)!r}",
+                hint=f"{'did you mean ' + ' or '.join(near) + '? ' if near else ''}promote matrix show gpus lists them all",
+            )
+        return gpu
 
     def dtypes(self, compute_capability: str) -> DtypeSupport | None:
         """Data types with hardware behind them."""
@@ -304,11 +318,6 @@ def bare_runtime(matrix: Matrix, text: str) -> Target:
 
 def _find(rows: tuple[_R, ...], field: str, wanted: object) -> _R | None:
     return next((row for row in rows if getattr(row, field) == wanted), None)
-
-
-def _card(name: str) -> tuple[str, ...]:
-    """The words of a card's name that tell it from another."""
-    return tuple(w for w in re.split(r"[^a-z0-9]+", name.lower()) if w and not _CARD_NOISE.fullmatch(w))
 
 
 def _one_line(error: yaml.YAMLError) -> str:

@@ -68,10 +68,12 @@ def change(target: Target, changes: Mapping[str, object], matrix: Matrix) -> Hos
     release is named.
 
     Raises:
-        InputError: nothing to change, an unknown key, or a value of the wrong form.
+        InputError: nothing to change, an unknown key, a value of the wrong form, or a GPU that the matrix does not know.
     """
     if not changes:
         raise InputError("nothing would change", hint="give --triton, --driver, --gpu or --memory-gib")
+    if "gpu" in changes:
+        changes = {**changes, "gpu": matrix.named_gpu(str(changes["gpu"])).name}
     host = target.host
     freed = {name for key in changes for name in _COMES_WITH.get(key, (key,))}
     for name in freed:
