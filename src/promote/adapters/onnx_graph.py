@@ -5,30 +5,33 @@ ONNX Runtime refuses such a graph in every release while it reads it. Sources: o
 ``VerifyInputAndInitializerNames``) and, for subgraphs, onnx/checker.cc ``check_graph``. Not here: types (``onnx_nodes``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from promote.adapters.onnx_parts import Node, Value, element_of
+from promote.adapters.onnx_parts import Node, Value, domain_of, element_of
 from promote.core.names import printable
 
 _MOST = 5  # flaws that are told
 Pairs = list[tuple[Any, Node]]
+Types = dict[str, str | None]
 
 
 class Scope:
     """Names of a graph, and what is wrong with them.
 
     Args:
-        outer: of the graph around it; ``None`` for the model's own.
+        outer: of the graph around it; ``None`` for the model's own and for a function's.
         flaws: where flaws are told, shared by all graphs of a model.
+        caller: of the graph that calls this function.
     """
 
-    __slots__ = ("_flaws", "_outer", "_seen", "made", "results")
+    __slots__ = ("_caller", "_flaws", "_outer", "_seen", "made", "reached", "results")
 
-    def __init__(self, outer: "Scope | None", flaws: list[str]) -> None:
-        self._outer, self._flaws = outer, flaws
+    def __init__(self, outer: "Scope | None", flaws: list[str], caller: "Scope | None" = None) -> None:
+        self._outer, self._flaws, self._caller = outer, flaws, caller
         self.made: set[str] = set()
         self.results: frozenset[str] = frozenset()
+        self.reached: set[str] = set()
         self._seen = self.made
 
     def flaw(self, told: str) -> None:
@@ -54,6 +57,7 @@ class Scope:
                 self.flaw(f"two nodes are named {_quoted(node.label)}")
             names.add(node.label)
         seen = set(self.made)
+        self.reached = set(self.made)
         sorted_already = True
         for _, node in pairs:
             if sorted_already:
@@ -62,17 +66,31 @@ class Scope:
                         sorted_already = False
                         break
             for name in node.outputs:
-                if name and name in seen and not _constant(node):
+                if name and (name in seen or (self._outer and self._before(name))) and not _constant(node):
                     self.flaw(f"{_quoted(name)} is made twice")
                 seen.add(name)
         self._seen = seen
         return pairs if sorted_already else self._sort(pairs, seen)
 
     def _around(self, name: str) -> bool:
-        """A graph around this one has the name, wherever in it."""
+        """A graph around this one has the name, wherever in it.
+
+        A function's own nodes come into the graph that calls it, and read its names; graphs inside them do not.
+        """
+        if self._caller is not None:
+            return name in self._caller._seen or self._caller._around(name)
         at = self._outer
         while at is not None:
-            if name in at._seen:
+            if name in (at._seen if at._caller is None else at.reached):
+                return True
+            at = at._outer
+        return False
+
+    def _before(self, name: str) -> bool:
+        """A graph around this one has the name before the node that holds this graph, which may not make it again."""
+        at = self._outer
+        while at is not None:
+            if name in at.reached:
                 return True
             at = at._outer
         return False
@@ -83,8 +101,8 @@ class Scope:
         if missing:
             self.flaw(f"nothing makes {_quoted(missing[0])}, which a node reads")
             return pairs
-        if self._outer is not None:
-            self.flaw("a subgraph reads a value before it is made")
+        if self._outer is not None or self._caller is not None:
+            self.flaw(f"a {'function' if self._caller else 'subgraph'} reads a value before it is made")
             return pairs
         maker = {name: at for at, (_, node) in enumerate(pairs) for name in node.outputs if name}
         waits = [{maker[n] for n in node.inputs if n in maker and n not in self.made} for _, node in pairs]
@@ -112,11 +130,56 @@ class Scope:
             if value.name not in self._seen:
                 self.flaw(f"nothing makes the output {_quoted(value.name)}")
 
-    def make(self, node: Node, types: dict[str, str | None], told: Sequence[str | None]) -> None:
+    def fed(self, node: Node, inputs: Sequence[Value], given: Sequence[str | None], tensors: set[str]) -> Types:
+        """Types of the inputs of a node's graph: those the node gives it, held to the declared ones.
+
+        Args:
+            node: a Loop, Scan or SequenceMap, of which this is the body.
+            inputs: the body's.
+            given: types, a value for each input or for each that is no initializer.
+            tensors: names of initializers.
+
+        Source: onnxruntime core/graph/graph.cc ``InferAndVerifySubgraphTypes``, "Size mismatch validating subgraph inputs",
+        "Tensor element type mismatch", and "does not have type information".
+        """
+        required = [value for value in inputs if value.name not in tensors]
+        if len(given) not in (len(inputs), len(required)):
+            self.flaw(f"a {node.name} gives its graph {len(given)} inputs, which has {len(inputs)}")
+            return {}
+        told: Types = {}
+        for value, kind in zip(inputs if len(given) == len(inputs) else required, given, strict=True):
+            if value.type and kind and value.type != kind:
+                self.flaw(f"a {node.name} gives {kind} to its input {_quoted(value.name)}, declared {value.type}")
+            elif kind == "" and not value.type:
+                self.flaw(f"the input {_quoted(value.name)} of a {node.name}'s graph has no type")
+            told[value.name] = kind or None
+        return told
+
+    def handed(self, node: Node, given: Sequence[str | None], inside: Sequence[Sequence[str | None]]) -> None:
+        """What the graphs in an If, Loop or Scan hand out: as many values as it has outputs, a Loop's state of one type.
+
+        Source: onnx/defs/controlflow, "Graph attribute inferencing returned type information for N outputs".
+        """
+        count = len(inside[0]) - (1 if node.name == "Loop" else 0)  # its condition first
+        if count != len(node.outputs):
+            self.flaw(f"{node.name} has {len(node.outputs)} outputs, its graph hands out {count}")
+        elif node.name == "Loop":
+            for before, after in zip(given[2:], inside[0][1:], strict=False):
+                if (
+                    before
+                    and after
+                    and before != after
+                    and before.startswith("tensor(")
+                    and after.startswith("tensor(")
+                ):
+                    self.flaw(f"a Loop's state is {before} at first, and its graph makes {after} of it")
+
+    def make(self, node: Node, types: Types, told: Sequence[str | None]) -> None:
         """The node's outputs, with the types its operator gives them, held to the declared ones.
 
         Source: onnxruntime core/graph/graph.cc ``InferAndVerifyTypeMatch``, "does not match expected type".
         """
+        self.reached.update(node.outputs)
         if _constant(node) and not any(told):
             self.flaw("a Constant has no value")
         for name, given in zip(node.outputs, told, strict=False):
@@ -132,6 +195,25 @@ class Scope:
 def _constant(node: Node) -> bool:
     """It becomes an initializer before names and types are looked at."""
     return node.name == "Constant" and not node.domain
+
+
+def of_functions(flaws: list[str], functions: Iterable[Any]) -> None:
+    """What is wrong with functions of the model whether they are called or not.
+
+    Source: onnxruntime core/graph/model.cc ``ValidateFunctionNodeCounts``, "No opset registered for domain", and
+    function_utils.cc ``CreateSchema``: each output is one of a node, named once.
+    """
+    scope = Scope(None, flaws)
+    for function in functions:
+        name = _quoted(function.name)
+        made = {str(out) for node in function.node for out in node.output}
+        for out in function.output:
+            if out not in made:
+                scope.flaw(f"nothing makes the output {_quoted(out)} of the function {name}")
+            made.discard(out)
+        known = {domain_of(entry.domain) for entry in function.opset_import}
+        for domain in {domain_of(node.domain) for node in function.node} - known:
+            scope.flaw(f"the function {name} uses operators of {domain or 'ai.onnx'} without importing an opset of it")
 
 
 def defaults(scope: Scope, inputs: Sequence[Any], tensors: Sequence[Any]) -> None:

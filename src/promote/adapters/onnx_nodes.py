@@ -5,12 +5,13 @@ are functions are unfolded too, as a runtime does that has no implementation of 
 what (``core.kernels``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any
 
-from promote.adapters.onnx_graph import Pairs, Scope, defaults
+from promote.adapters.onnx_graph import Pairs, Scope, Types, defaults, of_functions
 from promote.adapters.onnx_parts import (
     Memory,
     Node,
@@ -22,12 +23,15 @@ from promote.adapters.onnx_parts import (
     type_proto,
     value_of,
 )
+from promote.adapters.onnx_types import outputs_of, signature
 from promote.core.facts import NodeUse
 from promote.core.kernels import UNKNOWN
+from promote.core.names import printable
 from promote.errors import IntegrityError
 
 _DEEPEST = 40
 _LONGEST = 40
+_FLOW = ("If", "Loop", "Scan")
 _CASTS = ("Cast", "CastLike")
 _HALF = ("tensor(float16)",)
 _RANKS = (None, 4, 3, 2)  # of inputs, where a definition asks for one
@@ -35,15 +39,6 @@ _SMALL = 200  # bytes of an attribute that may decide what a function expands to
 _MOST_NODES = 150_000  # with the calls of functions unfolded; models of language have some ten thousand
 _MOST_USES = 10_000  # different ones; those of the largest models are some hundred
 _LONGEST_TYPE = 200  # sequences of sequences of sequences...
-_BY_ATTRIBUTE = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "RandomNormalLike": "dtype",
-                 "RandomUniformLike": "dtype", "EyeLike": "dtype", "Multinomial": "dtype", "Bernoulli": "dtype",
-                 "QuantizeLinear": "output_dtype", "DequantizeLinear": "output_dtype", "BlackmanWindow": "output_datatype",
-                 "HannWindow": "output_datatype", "HammingWindow": "output_datatype",
-                 "MelWeightMatrix": "output_datatype", "SequenceEmpty": "dtype"}  # fmt: skip
-_DEFAULT = {"RandomNormal": 1, "RandomUniform": 1, "Multinomial": 6, "BlackmanWindow": 1, "HannWindow": 1,
-            "HammingWindow": 1, "MelWeightMatrix": 1, "SequenceEmpty": 1}  # fmt: skip
-
-Types = dict[str, str | None]
 
 
 class _Inner(Types):
@@ -80,8 +75,9 @@ def walked(model: Any) -> "Walk":
         IntegrityError: as ``node_uses``.
     """
     opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
-    walk = Walk({(domain_of(f.domain), f.name): f for f in model.functions})
+    walk = Walk({(domain_of(f.domain), f.name): f for f in model.functions}, opsets)
     walk.graph(model.graph, opsets, {}, 0)
+    of_functions(walk.flaws, model.functions)
     return walk
 
 
@@ -90,13 +86,14 @@ class Walk:
 
     Args:
         own: functions of the model, by domain and name.
+        opsets: of the model, by domain.
 
     Its ``uses``, the ``graphs`` it met, the ``holders`` among nodes (of tensors), the ``domains`` of operators that are not
     the model's own; and whether it was ``too_deep`` to see all.
     """
 
-    def __init__(self, own: Mapping[tuple[str, str], Any]) -> None:
-        self.own = own
+    def __init__(self, own: Mapping[tuple[str, str], Any], opsets: Mapping[str, int]) -> None:
+        self.own, self.opsets = own, opsets
         self.uses: set[NodeUse] = set()
         self.called: dict[Any, list[str | None]] = {}
         self.graphs: list[Any] = []
@@ -107,9 +104,24 @@ class Walk:
         self.flaws: list[str] = []
 
     def graph(
-        self, graph: Any, opsets: Mapping[str, int], outer: Types, depth: int, around: Scope | None = None
+        self,
+        graph: Any,
+        opsets: Mapping[str, int],
+        outer: Types,
+        depth: int,
+        around: Scope | None = None,
+        fed: tuple[Node, Sequence[str | None]] | None = None,
     ) -> list[str | None]:
-        """Notes the uses of a graph; returns the types of its outputs."""
+        """Notes the uses of a graph; returns the types of its outputs.
+
+        Args:
+            graph: a ``GraphProto``.
+            opsets: by domain.
+            outer: types of the graph around it.
+            depth: of graphs and calls.
+            around: names of the graph around it.
+            fed: the node whose body it is, and what the node gives it.
+        """
         self.graphs.append(graph)
         types: Types = _Inner(outer) if depth else {}
         scope = Scope(around, self.flaws)
@@ -117,10 +129,11 @@ class Walk:
         for value in (*map(value_of, graph.value_info), *outputs):
             types[value.name] = value.type
         inputs = [value_of(value) for value in graph.input]
-        for value in inputs:
-            types[value.name] = value.type or types.get(value.name)
         tensors = [*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)]
         names = [str(tensor.name) for tensor in tensors]
+        given = scope.fed(fed[0], inputs, fed[1], set(names)) if fed else {}
+        for value in inputs:
+            types[value.name] = value.type or given.get(value.name) or dict.get(types, value.name)
         for name, tensor in zip(names, tensors, strict=True):
             types[name] = f"tensor({element_of(tensor.data_type)})"
         scope.given(inputs, set(names))
@@ -144,19 +157,21 @@ class Walk:
             if node.holds:
                 self.holders.append(message)
             if self.own and (function := self.own.get((node.domain, node.name))):
-                self.inside(node, message, opsets, types, depth, scope)
-                scope.make(node, types, self.call(function, given, depth))
+                self.inside(node, message, given, opsets, types, depth, scope)
+                scope.make(node, types, self.call(function, given, depth, scope))
+                if len(given) > len(function.input) or len(node.outputs) > len(function.output):
+                    scope.flaw(f"a call of {printable(node.name, 60)} has more inputs or outputs than the function")
                 continue
             self.domains.add(node.domain)
             version = opsets.get(node.domain, 0)
             known = _KNOWN.get((node.key, version, given)) if node.key else None
             if known is None:
-                inside = self.inside(node, message, opsets, types, depth, scope)
-                known = _Known([_short(told) for told in _outputs(message, node.domain, version, given, inside)])
+                inside = self.inside(node, message, given, opsets, types, depth, scope)
+                known = _Known([_short(told) for told in outputs_of(message, node.domain, version, given, inside)])
                 if node.key:
                     _KNOWN.keep((node.key, version, given), known)
-                if node.nests and node.name == "If" and inside and len(node.outputs) != len(inside[0]):
-                    scope.flaw(f"an If has {len(node.outputs)} outputs, its graphs {len(inside[0])}")
+                if inside and node.name in _FLOW and not node.domain:
+                    scope.handed(node, given, inside)
             scope.make(node, types, known.said)
             outputs = tuple([types.get(name) if name else "" for name in node.outputs])
             use = known.uses.get(outputs)
@@ -171,12 +186,22 @@ class Walk:
             self.uses |= _between(done, scope.results)
 
     def inside(
-        self, node: Node, message: Any, opsets: Mapping[str, int], types: Types, depth: int, scope: Scope
+        self,
+        node: Node,
+        message: Any,
+        given: tuple[str | None, ...],
+        opsets: Mapping[str, int],
+        types: Types,
+        depth: int,
+        scope: Scope,
     ) -> list[list[str | None]]:
         """The types of the outputs of each graph in a node."""
         if not node.nests:
             return []
-        return [self.graph(graph, opsets, types, depth + 1, scope) for graph in graphs_in(message.attribute)]
+        fed = (
+            (node, _fed(node, given, opsets.get("", 0))) if node.name in ("Loop", "Scan") and not node.domain else None
+        )
+        return [self.graph(graph, opsets, types, depth + 1, scope, fed) for graph in graphs_in(message.attribute)]
 
     def step(self, count: int) -> None:
         """Counts nodes: functions that call each other can make a small file unfold to any number."""
@@ -184,18 +209,32 @@ class Walk:
         if self.steps > _MOST_NODES:
             raise IntegrityError(f"the ONNX model unfolds to more than {_MOST_NODES:,} nodes")
 
-    def call(self, function: Any, given: tuple[str | None, ...], depth: int) -> list[str | None]:
-        """A model's own function, unfolded with the types of this call; once for the same types."""
+    def call(self, function: Any, given: tuple[str | None, ...], depth: int, scope: Scope) -> list[str | None]:
+        """A model's own function, unfolded with the types of this call; once for the same types.
+
+        Its nodes come into the model's graph and are then of the model's opset, whatever opset the function imports; a
+        parameter without an argument is an input that is left out (onnxruntime core/graph/function_utils.cc).
+        """
         key = (domain_of(function.domain), function.name, given)
         if key in self.called:
             return self.called[key]
         self.step(len(given))  # of many inputs there are many combinations of types
         self.called[key] = [None] * len(function.output)  # where it calls itself
-        opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
-        types: Types = dict(zip(function.input, given, strict=False))
-        self.nodes(_pairs(function), opsets, types, depth + 1, Scope(None, []))
+        imports = {domain_of(entry.domain): entry.version for entry in function.opset_import}
+        opsets = {domain: self.opsets.get(domain, version) for domain, version in imports.items()}
+        types: Types = dict(zip_longest(function.input, given[: len(function.input)], fillvalue=""))
+        inside = Scope(None, self.flaws, scope)
+        inside.made.update(function.input)
+        self.nodes(inside.order(_pairs(function)), opsets, types, depth + 1, inside)
         self.called[key] = [types.get(name) for name in function.output]
         return self.called[key]
+
+
+def _fed(node: Node, given: tuple[str | None, ...], opset: int) -> Sequence[str | None]:
+    """Types that a Loop or Scan gives its body: a Loop its count and condition first, a Scan of opset 8 not its lengths."""
+    if node.name == "Loop":
+        return [given[0] or "tensor(int64)", *given[1:]] if given else given
+    return given[1:] if opset < 9 else given
 
 
 def _between(done: list[tuple[Node, NodeUse]], results: frozenset[str]) -> set[NodeUse]:
@@ -222,7 +261,7 @@ class _Known:
     """What was said of a node, for the next one of which all is the same that it depends on.
 
     Args:
-        said: types of its outputs, see ``_outputs``.
+        said: types of its outputs, see ``outputs_of``.
     """
 
     __slots__ = ("said", "uses")
@@ -315,7 +354,7 @@ def _body(
         return (UNKNOWN,)
     if schema.has_function and not former and not all(_unchanged(n.op_type, opset, version) for n in function.node):
         return ()
-    walk = Walk({})
+    walk = Walk({}, {})
     types: Types = dict(zip(function.input, inputs, strict=False))
     opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import} | {domain: version}
     walk.nodes(_pairs(function), opsets, types, 1, Scope(None, []))
@@ -374,103 +413,3 @@ def _built(schema: Any, node: Any, opset: int, inputs: tuple[str | None, ...], r
         types.append(proto.SerializeToString())
     data: bytes = schema.get_context_dependent_function_with_opset_version(opset, node.SerializeToString(), types)
     return data
-
-
-@lru_cache(maxsize=4096)
-def signature(domain: str, name: str, version: int) -> Any:
-    """onnx's own schema of the operator at that opset, or ``None``."""
-    from onnx import defs
-
-    try:
-        return defs.get_schema(name, version, domain)
-    except (defs.SchemaError, ValueError, TypeError):
-        return None
-
-
-def _outputs(
-    node: Any, domain: str, version: int, inputs: tuple[str | None, ...], inside: list[list[str | None]]
-) -> list[str | None]:
-    """Types of a node's outputs, as far as its signature, attributes and subgraphs tell."""
-    count = len(node.output)
-    if domain == "" and node.op_type in ("If", "Loop", "Scan", "SequenceMap") and inside:
-        return _of_subgraph(node.op_type, inside, count)
-    if domain == "" and (told := _by_attribute(node, inputs)):
-        return [told] * count
-    schema = signature(domain, node.op_type, version) if version else None
-    if schema is None:
-        return [None] * count
-    bound: dict[str, str] = {}
-    for position, given in enumerate(inputs):
-        if given and schema.inputs:
-            formal = schema.inputs[min(position, len(schema.inputs) - 1)]
-            if formal.is_homogeneous:
-                bound.setdefault(formal.type_str, given)
-    if domain == "" and node.op_type in _CONTAINERS:
-        return [_CONTAINERS[node.op_type](inputs)] * count
-    return [_formal_type(schema.outputs, position, bound) for position in range(count)]
-
-
-def _formal_type(formals: Any, position: int, bound: Mapping[str, str]) -> str | None:
-    if not formals:
-        return None
-    formal = formals[min(position, len(formals) - 1)]
-    if formal.type_str in bound:
-        return bound[formal.type_str]
-    return next(iter(formal.types)) if len(formal.types) == 1 else None
-
-
-_CONTAINERS: Mapping[str, Any] = {
-    "SequenceConstruct": lambda i: f"seq({i[0]})" if i and i[0] else None,
-    "SequenceAt": lambda i: i[0][4:-1] if i and i[0] and i[0].startswith("seq(") else None,
-    "SplitToSequence": lambda i: f"seq({i[0]})" if i and i[0] else None,
-    "ConcatFromSequence": lambda i: i[0][4:-1] if i and i[0] and i[0].startswith("seq(") else None,
-    "SequenceInsert": lambda i: i[0] if i else None,
-    "SequenceErase": lambda i: i[0] if i else None,
-    "Optional": lambda i: f"optional({i[0]})" if i and i[0] else None,
-    "OptionalGetElement": lambda i: (
-        i[0].removeprefix("optional(")[: -1 if i[0].startswith("optional(") else None] if i and i[0] else None
-    ),
-}
-
-
-def _by_attribute(node: Any, inputs: tuple[str | None, ...]) -> str | None:
-    """The type that an attribute names: ``to`` of Cast, the value of a Constant..."""
-    attributes = {a.name: a for a in node.attribute}
-    if node.op_type == "Constant":
-        return _constant(attributes)
-    if node.op_type == "ConstantOfShape":
-        return f"tensor({element_of(attributes['value'].t.data_type)})" if "value" in attributes else "tensor(float)"
-    if node.op_type not in _BY_ATTRIBUTE:
-        return None
-    told = attributes.get(_BY_ATTRIBUTE[node.op_type])
-    number = (told.i if told is not None else 0) or _DEFAULT.get(node.op_type, 0)
-    if number:
-        tensor = f"tensor({element_of(number)})"
-        return f"seq({tensor})" if node.op_type == "SequenceEmpty" else tensor
-    if node.op_type == "QuantizeLinear":
-        return inputs[2] if len(inputs) > 2 and inputs[2] else "tensor(uint8)"
-    if node.op_type in ("RandomNormalLike", "RandomUniformLike", "EyeLike", "Bernoulli"):
-        return inputs[0] if inputs else None
-    return None  # DequantizeLinear: by its signature
-
-
-def _constant(attributes: Mapping[str, Any]) -> str | None:
-    for name, told in attributes.items():
-        if name == "value":
-            return f"tensor({element_of(told.t.data_type)})"
-        if name == "sparse_value":
-            return f"tensor({element_of(told.sparse_tensor.values.data_type)})"
-        for kind, element in (("float", "float"), ("int", "int64"), ("string", "string")):
-            if name in (f"value_{kind}", f"value_{kind}s"):
-                return f"tensor({element})"
-    return None
-
-
-def _of_subgraph(name: str, inside: list[list[str | None]], count: int) -> list[str | None]:
-    if name == "If":
-        first, second = inside[0], inside[-1]
-        return [a or b for a, b in zip(first, second, strict=False)][:count]
-    told = inside[0][1:] if name == "Loop" else inside[0]  # a Loop's body answers its condition first
-    if name == "SequenceMap":
-        told = [f"seq({t})" if t else None for t in told]
-    return (told + [None] * count)[:count]
