@@ -300,10 +300,18 @@ class Exporter(Row):
 
 
 class RegistryLimits(Row):
-    """What a registry takes at most. ``host``: as in its address. ``largest_layer``: bytes of one file of a bundle."""
+    """What a registry takes, and how. ``host``: as in its address, or ``*.domain``; the longest that fits counts.
+
+    ``largest_layer``: bytes of one file of a bundle. ``upload``: a file in one request, or in requests of ``largest_chunk``
+    bytes. ``upload_seconds``: within which an upload must end. ``resume``: whether it is asked, after a break, what it has.
+    """
 
     host: str
-    largest_layer: Count
+    largest_layer: Count | None = None
+    upload: Literal["monolithic", "chunked"] = "monolithic"
+    largest_chunk: Count | None = None
+    upload_seconds: Count | None = None
+    resume: Literal["ask", "never"] = "ask"
 
     @property
     def label(self) -> str:

@@ -30,7 +30,8 @@ class Parts(Hosts):
         """The registry or layout of ``--registry`` or the settings."""
         from promote.adapters.oci.registry import open_registry
 
-        return open_registry(self._registry_base, env=os.environ, limits=self.matrix.tables.registries)
+        uploads = self.settings.path(self.settings.work_dir) / "uploads"
+        return open_registry(self._registry_base, env=os.environ, limits=self.matrix.tables.registries, uploads=uploads)
 
     @property
     def _registry_base(self) -> str:

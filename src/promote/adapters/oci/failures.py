@@ -20,9 +20,14 @@ from promote.adapters.oci.origin import shown
 from promote.adapters.oci.store import BlobsGone
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, PromoteError, Unavailable
 
+KEPT = "finished files are kept, and one on its way goes on where the registry kept its start"
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _CODE = re.compile(r'"code"\s*:\s*"([A-Z_]{1,40})"')
 R = TypeVar("R")
+
+
+class BytesRefused(IntegrityError):
+    """The registry did not take bytes, or their place, or their digest."""
 
 
 class Again(Exception):
@@ -82,9 +87,7 @@ def broken(error: Exception, url: str) -> Exception:
         )
     if isinstance(error, ValueError):
         return InputError(f"{where} is no address that can be asked")
-    return Again(
-        Unavailable(f"the connection to {where} broke", hint="run the same command again; what was sent is kept")
-    )
+    return Again(Unavailable(f"the connection to {where} broke", hint=f"run the same command again: {KEPT}"))
 
 
 def _root(error: BaseException) -> object:
@@ -100,7 +103,7 @@ def refusal(method: str, answer: requests.Response, host: str) -> Exception:
     if state in _AGAIN:
         after = _retry_after(answer)
         when = f"in {after:.0f} s" if after else "later"
-        return Again(Unavailable(message, hint=f"try again {when}; what was sent is kept"), after)
+        return Again(Unavailable(message, hint=f"try again {when}: {KEPT}"), after)
     if state == 401:
         return AuthError(message, hint=login_hint(host))
     if state == 403:
@@ -110,7 +113,7 @@ def refusal(method: str, answer: requests.Response, host: str) -> Exception:
     if state == 404:
         return NotFound(message, hint="a private repository may answer so to a stranger")
     if state in (400, 416):
-        refused = IntegrityError(message, hint="the registry did not accept the bytes or their digest")
+        refused = BytesRefused(message, hint="the registry did not accept the bytes or their digest")
         # CNCF Distribution says so of a good manifest while another push writes the link to a file both have.
         return Again(refused) if code == "DIGEST_INVALID" and "/manifests/" in answer.url else refused
     return InputError(message, hint="this registry does not take OCI artifacts that way")

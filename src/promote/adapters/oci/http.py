@@ -4,6 +4,7 @@ Source: opencontainers/distribution-spec. Not here: how one blob is uploaded (``
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import requests
 
@@ -11,22 +12,35 @@ from promote.adapters.oci.failures import PATIENT, Again, Patience
 from promote.adapters.oci.origin import Origin, parse_origin
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
-from promote.adapters.oci.upload import Place, Upload, monolithic
+from promote.adapters.oci.upload import Place, Upload
+from promote.adapters.oci.upload_resuming import Resuming
+from promote.adapters.oci.upload_sessions import Sessions
 from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE
+from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, digest
 from promote.core.passport import sha256
 from promote.core.stages import Blob
 from promote.errors import IntegrityError, NotFound, Unavailable
 
 
-def open_remote(base: str, env: Mapping[str, str], patience: Patience = PATIENT) -> Callable[[str], BlobStore]:
+def open_remote(
+    base: str, env: Mapping[str, str], patience: Patience = PATIENT, limits: RegistryLimits | None = None,
+    uploads: Path | None = None,
+) -> Callable[[str], BlobStore]:  # fmt: skip
     """Model name -> its repository in the registry at ``base``; nothing is contacted yet.
+
+    Args:
+        base, env: see ``registry.open_registry``.
+        patience: with a registry that is busy or away.
+        limits: what the registry takes, where that is known.
+        uploads: folder in which uploads that were cut off are remembered; ``None``: within this run only.
 
     Raises:
         InputError: ``base`` names no registry.
     """
     origin = parse_origin(base)
-    return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience)
+    upload = Resuming(limits, Sessions(uploads))
+    return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience, upload)
 
 
 _MOST_BREAKS = 3  # of a connection, with no byte in between
@@ -40,16 +54,17 @@ class Remote:
         path: the repository within it.
         transport: speaks to it; one per repository, since a token holds for one.
         patience: with a registry that is busy or away.
-        upload: how a blob gets there.
+        upload: how a blob gets there; by default as every registry takes it.
     """
 
     def __init__(
         self, origin: Origin, path: str, transport: Transport, patience: Patience = PATIENT,
-        upload: Upload = monolithic,
+        upload: Upload | None = None,
     ) -> None:  # fmt: skip
         self.repository = f"{origin.host}/{path}"
         self._root, self._transport, self._patience = f"{origin.url}/v2/{path}", transport, patience
-        self._upload, self._place = upload, Place(self.repository, self._root, transport)
+        self._upload = upload or Resuming(None, Sessions())
+        self._place = Place(self.repository, self._root, transport)
 
     def has(self, blob: Blob) -> bool:
         """See ``BlobStore``."""

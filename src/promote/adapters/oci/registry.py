@@ -16,6 +16,7 @@ from promote.adapters.oci.store import BlobsGone, BlobStore
 from promote.core.manifest import pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
+from promote.core.registries import limits_of
 from promote.core.stages import Blob, Bundle, Release, Stored
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
@@ -25,7 +26,9 @@ _VERSION_TAG = re.compile(r"v([1-9][0-9]*)")
 _LARGEST_READ = 16 * 1024 * 1024
 
 
-def open_registry(base: str, env: Mapping[str, str], limits: Sequence[RegistryLimits] = ()) -> "OciRegistry":
+def open_registry(
+    base: str, env: Mapping[str, str], limits: Sequence[RegistryLimits] = (), uploads: Path | None = None
+) -> "OciRegistry":
     """The registry at ``base``; nothing is contacted yet.
 
     Args:
@@ -34,6 +37,7 @@ def open_registry(base: str, env: Mapping[str, str], limits: Sequence[RegistryLi
         env: where credentials and docker's configuration are looked for, as docker does; and
             ``PROMOTE_REGISTRY_USERNAME`` with ``PROMOTE_REGISTRY_PASSWORD``, which win.
         limits: of registries; those of this one count.
+        uploads: folder in which uploads to a registry that were cut off are remembered.
 
     Raises:
         InputError: ``base`` is neither.
@@ -46,8 +50,8 @@ def open_registry(base: str, env: Mapping[str, str], limits: Sequence[RegistryLi
         return OciRegistry(lambda name: Layout(root / name))
     from promote.adapters.oci.http import open_remote
 
-    host = parse_origin(base).host
-    return OciRegistry(open_remote(base, env), next((row for row in limits if row.host == host), None))
+    row = limits_of(parse_origin(base).host, limits)
+    return OciRegistry(open_remote(base, env, limits=row, uploads=uploads), row)
 
 
 class OciRegistry:

@@ -1,21 +1,22 @@
-"""How one blob gets into a repository of a registry: the ``Upload`` of a registry, and the one every registry takes.
+"""How one blob gets into a repository of a registry: what an ``Upload`` is, how it begins, is cancelled and ends.
 
-Source: opencontainers/distribution-spec. Not here: which blobs, several at once and tried again (``http``),
-and requests (``transport``).
+Source: opencontainers/distribution-spec. Not here: the bytes (``upload_resuming``), which blobs, several at
+once and tried again (``http``), and requests (``transport``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 
-from promote.adapters.oci.files import counted, source
+from promote.adapters.oci.failures import Again
 from promote.adapters.oci.origin import origin_of, shown
 from promote.adapters.oci.transport import Transport
 from promote.core.stages import Blob
-from promote.errors import IntegrityError
+from promote.errors import IntegrityError, PromoteError
 
 # A registry may digest the whole blob before it answers the PUT.
 COMMIT_SECONDS = 600.0
@@ -54,41 +55,17 @@ class Upload(Protocol):
         """
 
 
-class Sending:
-    """A body of known length that is made, and verified, while it is sent."""
-
-    def __init__(self, blob: Blob, told: Callable[[int], None]) -> None:
-        self._blob, self._told = blob, told
-
-    def __len__(self) -> int:
-        return self._blob.size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return counted(source(self._blob), self._told)
-
-
-def monolithic(place: Place, blob: Blob, told: Callable[[int], None]) -> None:
-    """One POST and one PUT with the whole length; see ``Upload``.
-
-    GHCR refuses PATCHes beyond 4 MiB and Google's registry refuses chunks, while every registry takes this.
-    """
-    session = open_session(place)
-    if not blob.size:  # requests would send an empty stream chunked
-        b"".join(source(blob))
-    body = (lambda: Sending(blob, told)) if blob.size else (lambda: b"")
-    done = place.transport.send(
-        "PUT", with_digest(session, blob), frozenset({201, 204}),
-        headers={"Content-Type": "application/octet-stream"}, body=body, seconds=COMMIT_SECONDS,
-    )  # fmt: skip
-    with done:
-        confirm(place, blob, done)
-
-
 def open_session(place: Place) -> str:
     """The address of a new upload."""
     url = f"{place.root}/blobs/uploads/"
     with place.transport.send("POST", url, frozenset({202})) as answer:
         return session_of(place, url, answer)
+
+
+def cancel(place: Place, session: str) -> None:
+    """Not every registry cancels; what was begun is then forgotten by the registry itself, in days."""
+    with suppress(Again, PromoteError):
+        place.transport.send("DELETE", session, frozenset({200, 202, 204, 404, 405})).close()
 
 
 def session_of(place: Place, url: str, answer: requests.Response) -> str:
