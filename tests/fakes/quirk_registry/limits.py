@@ -15,7 +15,7 @@ class Limits:
         deletes: blobs and manifests.
         chunks: takes PATCH.
         patched: the status that answers a PATCH.
-        range: what is said of the bytes it has: true; the same whatever came; fewer; more; or nothing.
+        range: what is said of the bytes it has: true; those of the first request; fewer; more; or nothing.
         keeps: bytes of an upload that was cut; else the session is forgotten, as CNCF Distribution 2.8 does.
         last_location: only the address named last goes on, as with CNCF Distribution.
         checks_offset: refuses bytes that do not follow those it has, as the specification asks.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +29,7 @@ class QuirkRegistry:
         self.tags: dict[tuple[str, str], str] = {}
         self.uploads: dict[str, Session] = {}
         self.received = 0  # bytes of blobs, those that were kept
+        self.most_at_once = self.at_once = 0  # requests with a body of an upload
         self.requests: list[tuple[str, str]] = []
         self._seen: dict[int, int] = {}
         self._lock = threading.RLock()
@@ -45,6 +48,19 @@ class QuirkRegistry:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    @contextmanager
+    def counting(self, length: int) -> Iterator[None]:
+        """While a body of some size is being taken."""
+        large = length >= 2**20
+        with self._lock:
+            self.at_once += large
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.at_once -= large
 
     def fault(self, method: str, path: str, length: int) -> Fault | None:
         """The fault that this request meets, if any; counts the request."""

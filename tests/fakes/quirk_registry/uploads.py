@@ -21,6 +21,7 @@ class Session:
 
     repo: str
     data: bytearray = field(default_factory=bytearray)
+    first: int = 0  # bytes after the first request
     began: float = field(default_factory=time.monotonic)
 
 
@@ -62,7 +63,7 @@ class Uploads(Replies):
         """The headers that say where an upload is and how far."""
         size, limits = len(session.data), self.registry.limits
         state = f"?_state={size}" if limits.last_location else ""
-        said = {"true": size, "stuck": 0, "short": size // 2, "long": size + 1000, "none": 0}[limits.range]
+        said = {"true": size, "stuck": session.first, "short": size // 2, "long": size + 1000, "none": 0}[limits.range]
         where = {"Location": f"/v2/{session.repo}/blobs/uploads/{name}{state}"}
         return where if limits.range == "none" else where | {"Range": f"0-{max(said - 1, 0)}"}
 
@@ -77,11 +78,14 @@ class Uploads(Replies):
         if (limits.checks_offset and int(start) != len(session.data)) or (patch and length > (limits.patch or length)):
             b"".join(self.pieces())
             return self.refuse(416, "BLOB_UPLOAD_INVALID", **self._standing(name, session))
-        if not self._arrived(session, fault.after if fault else None):
+        with self.registry.counting(length):
+            arrived = self._arrived(session, fault.after if fault else None)
+        if not arrived:
             if not limits.keeps:
                 self.registry.uploads.pop(name, None)
             self.close_connection = True  # what is left of the body is not read
             return self.refuse(fault.status, fault.code, **fault.headers) if fault and fault.status else None
+        session.first = session.first or len(session.data)
         if patch:
             return self.answer(limits.patched, **self._standing(name, session))
         self.registry.uploads.pop(name, None)

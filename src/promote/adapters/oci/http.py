@@ -13,6 +13,7 @@ from promote.adapters.oci.origin import Origin, parse_origin
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
 from promote.adapters.oci.upload import Place, Upload
+from promote.adapters.oci.upload_rate import measure
 from promote.adapters.oci.upload_resuming import Resuming
 from promote.adapters.oci.upload_sessions import Sessions
 from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE
@@ -92,6 +93,10 @@ class Remote:
             self._upload(self._place, blob, told)
 
         self._patience.during(attempt)
+
+    def rate(self) -> float:
+        """See ``BlobStore``."""
+        return self._patience.during(lambda: measure(self._place))
 
     def stream(self, blob: Blob) -> Iterator[bytes]:
         """See ``BlobStore``; where the connection breaks, goes on at the byte it had reached."""

@@ -6,6 +6,7 @@ stays. Blobs appear by rename; ``index.json`` is replaced by rename, under a loc
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,10 @@ class Layout:
         self._make()
         goal = self._blob(blob.digest)
         write_whole(goal, counted(source(blob), told), goal.parent)
+
+    def rate(self) -> float:
+        """See ``BlobStore``."""
+        return math.inf
 
     def stream(self, blob: Blob) -> Iterator[bytes]:
         """See ``BlobStore``."""

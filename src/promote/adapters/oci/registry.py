@@ -13,6 +13,7 @@ from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.origin import parse_origin
 from promote.adapters.oci.store import BlobsGone, BlobStore
+from promote.adapters.oci.upload_limits import crew_in_time, refuse_too_large
 from promote.core.manifest import pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
@@ -76,13 +77,14 @@ class OciRegistry:
         blobs = [*(blob for _, blob in sorted(bundle.files.items())), packed.config]
         total = sum(blob.size for blob in blobs) + packed.manifest.size
         distinct = {blob.digest: blob for blob in blobs}.values()
-        self._refuse_too_large(bundle)
+        refuse_too_large(bundle, self._limits)
+        crew = crew_in_time(bundle, self._limits, store)
         new = sum(blob.size for blob in distinct)
         before = total - packed.manifest.size - new  # bytes of files that are another file once more
 
         def send(through: bool) -> int:
             moves = [Move(blob.size, _sending(store, blob), blob.size if through else 0) for blob in distinct]
-            return move_all(moves, step, before, total)
+            return move_all(moves, step, before, total, crew)
 
         sent = send(through=False)
         if not there:
@@ -94,21 +96,6 @@ class OciRegistry:
             sent += packed.manifest.size
         step.update(total, total)
         return Release(bundle=bundle, stored=stored, sent=sent, skipped=total - sent)
-
-    def _refuse_too_large(self, bundle: Bundle) -> None:
-        """Before the first byte: the registry would refuse the file after all of it was sent.
-
-        Raises:
-            InputError: a file beyond what the registry takes.
-        """
-        most = self._limits.largest_layer if self._limits else None
-        path, blob = max(bundle.files.items(), key=lambda item: item[1].size)
-        if self._limits and most and blob.size > most:
-            raise InputError(
-                f"{path} has {blob.size:,} bytes, {self._limits.host} takes {most:,} at most ({self._limits.source})",
-                hint="nothing was sent: weights lie in files cut along tensors, and one tensor is larger than that; "
-                "push to another registry with --registry",
-            )
 
     def resolve(self, name: str, reference: str) -> Stored:
         """See ``promote.ports.Registry``."""

@@ -43,6 +43,9 @@ class BlobStore(Protocol):
             NotFound: no such blob.
         """
 
+    def rate(self) -> float:
+        """Bytes a second on the way there, measured now; infinite where there is no way or it cannot be measured."""
+
     def manifest(self, reference: str) -> bytes:
         """The manifest of a tag or digest, at most 4 MiB; verified where ``reference`` is a digest.
 

@@ -11,7 +11,16 @@ from contextlib import AbstractContextManager, nullcontext
 
 from promote.adapters.oci.failures import Again, BytesRefused
 from promote.adapters.oci.files import source
-from promote.adapters.oci.upload import COMMIT_SECONDS, Place, cancel, confirm, open_session, session_of, with_digest
+from promote.adapters.oci.upload import (
+    COMMIT_SECONDS,
+    Place,
+    Slices,
+    cancel,
+    confirm,
+    open_session,
+    session_of,
+    with_digest,
+)
 from promote.adapters.oci.upload_sessions import Kept, Sessions
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.registries import SMALLEST_PIECE, Way, way
@@ -131,7 +140,7 @@ class _Sent:
         headers = _BINARY | {"Content-Range": f"{self._at}-{end - 1}"}
         try:
             with self._place.transport.send(
-                "PATCH", self._url, frozenset({201, 202, 204}), headers=headers, body=lambda: data, seconds=COMMIT_SECONDS
+                "PATCH", self._url, frozenset({201, 202, 204}), headers=headers, body=lambda: Slices(data), seconds=COMMIT_SECONDS
             ) as answer:  # fmt: skip
                 if answer.headers.get("Location"):
                     self._moved_to(session_of(self._place, self._url, answer))
