@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,25 @@ def _onnx(mlflow: Any, name: str) -> None:
     mlflow.onnx.log_model(model, name=name, input_example=_ROWS[4], pip_requirements=["onnx"])
 
 
+def _wide(mlflow: Any, name: str) -> None:
+    """12 MB of weights that no compression makes smaller, most of them in one tensor."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    chance, widths = np.random.default_rng(7), (4, 1700, 1700, 4)
+    weights = [
+        numpy_helper.from_array(chance.normal(0, (1 / rows) ** 0.5, (rows, columns)).astype(np.float32), f"w{n}")
+        for n, (rows, columns) in enumerate(pairwise(widths))
+    ]
+    names = ["x", "h0", "h1", "y"]
+    nodes = [helper.make_node("MatMul", [names[n], f"w{n}"], [names[n + 1]]) for n in range(3)]
+    ends = [helper.make_tensor_value_info(end, TensorProto.FLOAT, ["batch", 4]) for end in "xy"]
+    graph = helper.make_graph(nodes, "wide", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    mlflow.onnx.log_model(model, name=name, input_example=_ROWS[4], pip_requirements=["onnx"])
+
+
 def _program(mlflow: Any, name: str) -> None:
     import torch
 
@@ -124,6 +144,7 @@ KINDS: Mapping[str, Callable[[Any, str], None]] = {
     "first head": partial(_transformers, width=512, layers=2, head=1),
     "second head": partial(_transformers, width=512, layers=2, head=2),
     "onnx": _onnx,
+    "wide": _wide,
     "program": _program,
     "pickled": _pickled,
     "pyfunc": _pyfunc,
