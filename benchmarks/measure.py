@@ -10,13 +10,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall seconds, and the largest resident memory of the process or any of its children, MiB."""
+    """Wall seconds, the largest resident memory of the process or any of its children, MiB, and seconds of processor time."""
 
     seconds: float
     peak_mib: float
+    processor: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.seconds:7.2f} s  {self.peak_mib:8.0f} MiB"
+        return f"{self.seconds:7.2f} s  {self.processor:7.2f} s of processor time  {self.peak_mib:8.0f} MiB"
 
 
 def run(command: Sequence[str], *, cwd: Path | None = None, environ: dict[str, str] | None = None) -> Cost:
@@ -29,7 +30,7 @@ def run(command: Sequence[str], *, cwd: Path | None = None, environ: dict[str, s
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}")
-    return Cost(time.perf_counter() - started, usage.ru_maxrss / 1024)
+    return Cost(time.perf_counter() - started, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def best(command: Sequence[str], times: int = 5, **more: object) -> Cost:

@@ -10,6 +10,7 @@ Retrained versions of one model share their facts: `--distinct` says how many di
 import argparse
 import dataclasses
 import functools
+import json
 import random
 import sys
 import tempfile
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import run
 from promote.adapters.onnx_file import read_facts
+from promote.core.extents import Activations
 from promote.core.facts import Fact, ModelFacts, NodeUse
 from promote.core.passport import canonical, plain
 from promote.core.tensors import DType, TensorSpec
@@ -49,8 +51,10 @@ ATTRIBUTES = {"Gather": {"axis": 0}, "Concat": {"axis": -1}, "Transpose": {"perm
 
 
 @functools.cache
-def operators(words: bool, half: bool, opset: int, variant: int) -> frozenset[NodeUse]:
-    """The uses of operators of a model: all of its family's but those that this variant does without."""
+def graph_facts(
+    words: bool, half: bool, opset: int, variant: int
+) -> tuple[frozenset[NodeUse], dict[str, tuple[int, int]]]:
+    """The uses of operators of a model, and how often each: all of its family's but those that this variant does without."""
     left_out = random.Random(variant)
     types = {"f": TensorProto.FLOAT16 if half else TensorProto.FLOAT, "n": TensorProto.INT64, "i": TensorProto.INT64,
              "b": TensorProto.BOOL}  # fmt: skip
@@ -64,9 +68,19 @@ def operators(words: bool, half: bool, opset: int, variant: int) -> frozenset[No
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), path)
-        found = read_facts(str(path)).nodes
-    assert found is not None
-    return found.value
+        found = read_facts(str(path))
+        assert found.nodes
+        assert found.tally
+        return found.nodes.value, dict(found.tally.value)  # the tally is worked out late: now, while the file is there
+
+
+def activations(random_: random.Random, words: bool) -> Activations:
+    """As of a network this wide: nearly every model has its own."""
+    wide = random_.randrange(64, 2048)
+    if words:
+        peak = ((16 * wide, ("batch", "sequence")), (48, ("batch", "sequence", "sequence")))
+        return Activations((peak, ((28 * wide, ("batch", "sequence")),)), tensors=400, unsized=0)
+    return Activations((((3200 * wide, ("batch",)),),), tensors=150, unsized=0)
 
 
 def facts(random_: random.Random) -> ModelFacts:
@@ -91,7 +105,8 @@ def facts(random_: random.Random) -> ModelFacts:
     else:
         dtypes = {"INT64", "FLOAT16" if half else random_.choice(("FLOAT", "FLOAT", "BFLOAT16"))}
         opset = random_.randrange(11, 25)
-        known = {"format": "onnx", "nodes": operators(words, half, opset, random_.randrange(12)),
+        nodes, tally = graph_facts(words, half, opset, random_.randrange(12))
+        known = {"format": "onnx", "nodes": nodes, "tally": tally, "activations": activations(random_, words),
                  "ir_version": random_.choice((8, 9, 10, 10, 11, 12)), "weights_bytes": weights,
                  "opsets": {"": opset} | ({"ai.onnx.ml": 3} if random_.random() < 0.1 else {}),
                  "inputs": inputs, "outputs": (TensorSpec("logits", DType("FLOAT"), ("batch", width)),),
@@ -102,36 +117,51 @@ def facts(random_: random.Random) -> ModelFacts:
     return ModelFacts(**{name: Fact(value, file, measured=True) for name, value in known.items()})
 
 
+def inside(value: object, depth: int) -> bytes:
+    """As ``canonical`` writes it so deep inside a passport, where text that many share is put in."""
+    data = canonical({"": value} if depth == 1 else {"": {"": value}})
+    head, tail = (b'{\n "": ', b"\n}\n") if depth == 1 else (b'{\n "": {\n  "": ', b"\n }\n}\n")
+    return data.removeprefix(head).removesuffix(tail)
+
+
 def write(folder: Path, number: int, distinct: int) -> None:
     """The passports, in folders as bundles have them: ``NAME/N/promote/passport.json``."""
     random_ = random.Random(7)
-    nodes: dict[int, object] = {}
+    uses: dict[int, bytes] = {}
 
-    def told(one: ModelFacts) -> dict[str, object]:
-        """As JSON; the uses of operators once for all models that share them."""
-        rest = plain(dataclasses.replace(one, nodes=None))
-        if one.nodes is not None:
-            rest["nodes"] = nodes.setdefault(id(one.nodes.value), plain(one.nodes))
-        return rest
+    def told(one: ModelFacts) -> bytes:
+        """Its facts; the uses of operators are written once for all models that share them."""
+        if one.nodes is None:
+            return inside(plain(one), 1)
+        if id(one.nodes.value) not in uses:
+            uses[id(one.nodes.value)] = inside(plain(one.nodes), 2)
+        rest = inside(plain(dataclasses.replace(one, nodes=None)) | {"nodes": "@nodes"}, 1)
+        return rest.replace(b'"@nodes"', uses[id(one.nodes.value)])
 
-    kinds = [told(facts(random_)) for _ in range(distinct)]
+    kinds = [told(facts(random_)) for _ in range(distinct)] if distinct < number else []
     findings = [{"rule": f"rule-{i}", "outcome": "ok", "has": "opset 17", "needs": "opset 23 or lower", "confidence": "high",
                  "has_source": "model.onnx", "row": "onnxruntime 1.24.4", "source": "measured, and some words on it",
                  "remedy": ""} for i in range(15)]  # fmt: skip
+    same = inside(findings, 1)
     for i in range(number):
         name, version = f"model-{i // 20}", i % 20 + 1
         passport = {
             "schema": "promote.passport/1", "name": name, "version": version, "verdict": "compatible",
-            "target": {"name": "calypso"}, "matrix": "sha256:" + "7" * 64, "findings": findings,
+            "target": {"name": "calypso"}, "matrix": "sha256:" + "7" * 64, "findings": "@findings",
             "files": {f"{name}/{version}/{f}": {"digest": "sha256:" + f"{i:064x}", "size": i}
                       for f in ("model.onnx", "labels.txt", "tokenizer/tokenizer.json", "promote/golden.safetensors")},
-            "facts": kinds[i // 20 % distinct if distinct < number else i],
+            "facts": "@facts",
             "lineage": {"run_id": f"{i:032x}", "params": {f"param_{k}": str(k * i) for k in range(20)},
                         "metrics": {f"metric_{k}": k / (i + 1) for k in range(20)}, "tags": {}},
         }  # fmt: skip
         at = folder / name / str(version) / "promote"
         at.mkdir(parents=True)
-        (at / "passport.json").write_bytes(canonical(passport))
+        data = canonical(passport)
+        own = kinds[i // 20 % distinct] if kinds else told(facts(random_))
+        data = data.replace(b'"@findings"', same).replace(b'"@facts"', own)
+        if i % 1000 == 0:  # that this is what promote writes
+            assert data == canonical(json.loads(data))
+        (at / "passport.json").write_bytes(data)
 
 
 def main() -> None:

@@ -122,6 +122,36 @@ def test_facts_are_cut_out_and_equal_ones_have_one_key():
     assert read_passport(passport({"nodes": NODES | {"source": "n"}}), "it").key != one.key
 
 
+def test_facts_like_those_of_the_passport_before_are_told_by_comparing():
+    before = read_passport(passport({"nodes": NODES}, name="a"), "it")
+    same = read_passport(passport({"nodes": NODES}, name="b"), "it", before)
+    assert same == dataclasses.replace(before, name="b")
+    assert same.facts is before.facts
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"nodes": NODES, "opsets": {"value": {}, "source": "m", "measured": True}}, {"nodes": {**NODES, "source": "n"}}],
+)
+@pytest.mark.parametrize("other", [{"nodes": NODES}, {}, "nodes"])
+def test_a_passport_reads_the_same_whatever_was_read_before(facts, other):
+    for first, second in ((facts, other), (other, facts)):
+        data = passport(second)
+        for damaged in (data, data.replace(b"\n }", b"\n }\n }", 1), data[:-3], json.dumps(json.loads(data)).encode()):
+            try:
+                before = read_passport(passport(first), "it")
+            except IntegrityError:
+                continue
+            assert told(damaged, before) == told(damaged, None)
+
+
+def told(data, before):
+    try:
+        return read_passport(data, "it", before)
+    except IntegrityError as error:
+        return error.message
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -67,3 +67,15 @@ def test_a_layout_inside_a_folder_is_read_by_the_wiring_and_by_no_other_adapter(
     assert [item.model for item in items if item.model] == [str(tmp_path / "yolo.engine")]
     with pytest.raises(NotFound):
         list(find(str(tmp_path / "gone")))
+
+
+def test_all_in_the_folder_of_a_promoted_version_belongs_to_its_bundle(tmp_path):
+    """Its twin without a passport is a folder like any other."""
+    for version in ("1", "2"):
+        (tmp_path / "m" / version / "more").mkdir(parents=True)
+        (tmp_path / "m" / version / "more/part.onnx").write_bytes(b"x")
+    (tmp_path / "m/1/promote").mkdir()
+    (tmp_path / "m/1/promote/passport.json").write_bytes(PASSPORT)
+    items = list(find(str(tmp_path)))
+    assert [item.passport for item in items if not item.model] == [PASSPORT]
+    assert [item.model for item in items if item.model] == [str(tmp_path / "m/2/more/part.onnx")]

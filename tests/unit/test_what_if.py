@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promote.cli.main import run
+from promote.cli.what_if_part import Part
 from promote.core.facts import Fact, HostFacts, ModelFacts, NodeUse, Target
 from promote.core.passport import canonical, plain
 from promote.core.rules.case import Case, always, finding, rule
@@ -126,19 +128,38 @@ def bundles(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_two_processes_say_what_one_says(bundles, monkeypatch, capsys):
-    arguments = ["what-if", "bundles", "--target", "box", "--memory-gib", "8", "--gpu", "L4", "--json", "--all"]
+ALL = ["what-if", "bundles", "--target", "box", "--memory-gib", "8", "--gpu", "L4", "--json", "--all"]
+
+
+def said_in(monkeypatch, capsys, many=2):
+    """What it answers with so many things in a folder that two processes are worth it."""
+    monkeypatch.setattr("promote.cli.what_if_judging._MANY", many)
+    assert run(ALL) == 6
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("room", [0, 500, 2**26])
+def test_two_processes_say_what_one_says(bundles, monkeypatch, capsys, room):
+    """Also of facts that one leaves to the other, and that turn out to be none."""
     (bundles / "bundles/m7/1/promote/passport.json").write_text("{")
     (bundles / "bundles/m8/1/promote/passport.json").write_text("{")
-    said = []
-    for many in (10**9, 2):
-        monkeypatch.setattr("promote.cli.what_if_judging._MANY", many)
-        assert run(arguments) == 6
-        said.append(json.loads(capsys.readouterr().out))
-    assert said[0] == said[1]
-    assert len(said[0]["damaged"]) == 2
-    assert len(said[0]["models"]) == 298
-    assert said[0]["counts"]["breaks"] > 0
+    for number in range(40, 60):  # two different wrong facts
+        path = bundles / f"bundles/m{number}/1/promote/passport.json"
+        path.write_bytes(path.read_bytes().replace(b'"onnx"', b"%d" % (number % 2)))
+    monkeypatch.setattr("promote.cli.what_if_judging._ROOM", room)
+    one, two = said_in(monkeypatch, capsys, 10**9), said_in(monkeypatch, capsys)
+    assert one == two
+    assert len(one["damaged"]) == 22
+    assert len(one["models"]) == 278
+    assert one["counts"]["breaks"] > 0
+
+
+@pytest.mark.parametrize("moment", ["read", "answer", "told"])
+def test_where_the_second_process_ends_the_first_does_its_work(bundles, monkeypatch, capsys, moment):
+    (bundles / "bundles/m7/1/promote/passport.json").write_text("{")
+    one, here, done = said_in(monkeypatch, capsys, 10**9), os.getpid(), getattr(Part, moment)
+    monkeypatch.setattr(Part, moment, lambda *given: done(*given) if os.getpid() == here else os._exit(9))
+    assert said_in(monkeypatch, capsys) == one
 
 
 def test_a_gpu_is_supposed_by_any_of_its_names(bundles, capsys):

@@ -6,6 +6,7 @@ A damaged one is told as an ``Item`` with its fault, so that one bad bundle hide
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -18,6 +19,7 @@ from promote.errors import IntegrityError, NotFound, PromoteError
 
 _NAME = attrgetter("name")
 _MODELS = (".onnx", ".plan", ".engine")
+_VERSION = re.compile(r"[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,15 @@ def _folder(top: str, share: Share) -> Iterator[Item]:
         promoted = _promoted(folder) if "promote" in names else None
         if promoted is not None:
             yield promoted
-        waiting += [entry.path for entry in reversed(inner) if promoted is None or entry.name != "promote"]
         yield from _files(found, promoted is not None)
+        left = []
+        for entry in inner:
+            version = _promoted(entry.path) if _VERSION.fullmatch(entry.name) else None
+            if version is not None:  # a bundle's: all in its folder belongs to it, and is not looked at
+                yield version
+            elif promoted is None or entry.name != "promote":
+                left.append(entry.path)
+        waiting += reversed(left)
 
 
 def _promoted(folder: str) -> Item | None:
