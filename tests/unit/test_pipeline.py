@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from promote import pipeline
 from promote.core.facts import Fact, HostFacts, ModelFacts, NodeUse, Target
 from promote.core.golden import join
 from promote.core.layout import content
@@ -19,6 +18,7 @@ from promote.core.stages import Candidate, Deployed, Export, Promotion, Run, Run
 from promote.core.verdict import Incompatible, Undecided
 from promote.errors import DeployFailed, InputError, IntegrityError, NotFound, Unavailable
 from promote.pipeline import Order, Prepared, deploy, promote_model, review_model, rollback, status
+from promote.pipeline.deploying import now
 from promote.ports import Outputs
 from tests.fakes.bundle import TOLERANCE, X, Y, samples, times
 from tests.fakes.registry import FakeRegistry
@@ -607,8 +607,8 @@ def test_status_of_a_server_that_does_not_answer_is_unavailable(bench):
 
 
 def test_times_are_utc_to_the_second():
-    assert pipeline.now()[10] == "T"
-    assert pipeline.now().endswith("Z")
+    assert now()[10] == "T"
+    assert now().endswith("Z")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""The story, one screen a command: promote, review, deploy, roll back, status.
+
+Each function takes values and a ``World`` of ports, and returns a value: what came of it, or a refusal with its reasons.
+It touches nothing itself.
+"""
+
+from promote.pipeline.deploying import deploy, rollback
+from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
+from promote.pipeline.reviewing import review_model
+from promote.pipeline.serving import Serving, status
+from promote.pipeline.switching import prove
+
+__all__ = [
+    "Order",
+    "Prepared",
+    "Refusal",
+    "Serving",
+    "deploy",
+    "promote_model",
+    "prove",
+    "review_model",
+    "rollback",
+    "status",
+]
