@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +44,15 @@ class RealRegistry:
         """The file in which the registry keeps a blob."""
         name = digest.removeprefix("sha256:")
         return self.storage / "docker/registry/v2/blobs/sha256" / name[:2] / name / "data"
+
+
+@dataclass
+class Meter:
+    """What went through ``metered``: where it listens, and bytes that clients sent, headers included."""
+
+    host: str = ""
+    received: int = 0
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
 
 @contextmanager
@@ -102,6 +112,7 @@ class TokenService:
     url: str = ""
     given: list[str] = field(default_factory=list)  # scopes, in order
     anonymous: list[str] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)  # repositories for which nobody gets a token
     expired: set[int] = field(default_factory=set)  # which tokens, counted from 0, are issued expired
 
 
@@ -146,21 +157,26 @@ def _handler(service: TokenService, sign: Any) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked = parse_qs(urlsplit(self.path).query)
-            scope = asked.get("scope", [""])[0]
+            scopes = asked.get("scope", [])
             sent = self.headers.get("Authorization", "")
             right = sent == "Basic " + base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
             if sent and not right:
                 self.send_error(401)
                 return
-            kind, name, actions = [*scope.split(":"), "", "", ""][:3]
-            may = [a for a in actions.split(",") if right or a == "pull"]  # strangers may read
+            access = []
+            for kind, name, actions in (scope.split(":") for scope in scopes):
+                if name in service.hidden:
+                    self.send_error(403)
+                    return
+                may = [a for a in actions.split(",") if right or a == "pull"]  # strangers may read
+                access.append({"type": kind, "name": name, "actions": may})
             now = int(time.time())
             expires = now - 3600 if len(service.given) in service.expired else now + 300
-            (service.given if right else service.anonymous).append(scope)
+            (service.given if right else service.anonymous).append(" ".join(scopes))
             claims = {
                 "iss": "tests", "sub": USER if right else "", "aud": asked["service"][0], "exp": expires,
                 "nbf": now - 7200, "iat": now - 7200, "jti": str(now),
-                "access": [{"type": kind, "name": name, "actions": may}] if scope else [],
+                "access": access,
             }  # fmt: skip
             data = json.dumps({"token": sign(claims)}).encode()
             self.send_response(200)
@@ -172,6 +188,41 @@ def _handler(service: TokenService, sign: Any) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+@contextmanager
+def metered(host: str) -> Iterator[Meter]:
+    """Stands before a server on loopback and passes everything on, counting what clients send."""
+    there, _, port = host.rpartition(":")
+    meter = Meter()
+
+    class Pass(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((there, int(port)), timeout=30) as server:
+                back = threading.Thread(target=pump, args=(server, self.request), daemon=True)
+                back.start()
+                pump(self.request, server, meter)
+                back.join(30)
+
+    def pump(source: socket.socket, goal: socket.socket, counting: Meter | None = None) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if counting:
+                    with counting.turn:
+                        counting.received += len(data)
+                goal.sendall(data)
+        with suppress(OSError):
+            goal.shutdown(socket.SHUT_WR)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pass)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    meter.host = f"127.0.0.1:{server.server_address[1]}"
+    try:
+        yield meter
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @contextmanager

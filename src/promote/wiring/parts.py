@@ -30,8 +30,14 @@ class Parts(Hosts):
         """The registry or layout of ``--registry`` or the settings."""
         from promote.adapters.oci.registry import open_registry
 
-        uploads = self.settings.path(self.settings.work_dir) / "uploads"
-        return open_registry(self._registry_base, env=os.environ, limits=self.matrix.tables.registries, uploads=uploads)
+        work = self.settings.path(self.settings.work_dir)
+        return open_registry(
+            self._registry_base,
+            env=os.environ,
+            limits=self.matrix.tables.registries,
+            uploads=work / "uploads",
+            mounts=work / "mounts",
+        )
 
     @property
     def _registry_base(self) -> str:

@@ -54,6 +54,8 @@ class _TokenSession(PlainSession):
 
     def request(self, method: str, url: str, **more: Any) -> requests.Response:  # type: ignore[override]
         check_realm(url, self._origin)
+        if isinstance(asked := more.get("params"), dict) and isinstance(scope := asked.get("scope"), str):
+            asked["scope"] = scope.split(" ")  # once for each, as the token specification of distribution says
         more |= {"timeout": (CONNECT_SECONDS, READ_SECONDS), "allow_redirects": False, "stream": True}
         try:
             with super().request(method, url, **more) as answer:

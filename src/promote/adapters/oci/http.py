@@ -9,6 +9,7 @@ from pathlib import Path
 import requests
 
 from promote.adapters.oci.failures import PATIENT, Again, Patience
+from promote.adapters.oci.mount import Mounts, blobs_of, mount
 from promote.adapters.oci.origin import Origin, parse_origin
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
@@ -26,7 +27,7 @@ from promote.errors import IntegrityError, NotFound, Unavailable
 
 def open_remote(
     base: str, env: Mapping[str, str], patience: Patience = PATIENT, limits: RegistryLimits | None = None,
-    uploads: Path | None = None,
+    uploads: Path | None = None, mounts: Path | None = None,
 ) -> Callable[[str], BlobStore]:  # fmt: skip
     """Model name -> its repository in the registry at ``base``; nothing is contacted yet.
 
@@ -35,13 +36,14 @@ def open_remote(
         patience: with a registry that is busy or away.
         limits: what the registry takes, where that is known.
         uploads: folder in which uploads that were cut off are remembered; ``None``: within this run only.
+        mounts: folder in which is kept which repository has which blob; ``None``: nothing is known.
 
     Raises:
         InputError: ``base`` names no registry.
     """
     origin = parse_origin(base)
-    upload = Resuming(limits, Sessions(uploads))
-    return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience, upload)
+    upload, known = Resuming(limits, Sessions(uploads)), Mounts(origin, mounts)
+    return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience, upload, known)
 
 
 _MOST_BREAKS = 3  # of a connection, with no byte in between
@@ -56,15 +58,17 @@ class Remote:
         transport: speaks to it; one per repository, since a token holds for one.
         patience: with a registry that is busy or away.
         upload: how a blob gets there; by default as every registry takes it.
+        mounts: which repository has which blob already.
     """
 
     def __init__(
         self, origin: Origin, path: str, transport: Transport, patience: Patience = PATIENT,
-        upload: Upload | None = None,
+        upload: Upload | None = None, mounts: Mounts | None = None,
     ) -> None:  # fmt: skip
         self.repository = f"{origin.host}/{path}"
         self._root, self._transport, self._patience = f"{origin.url}/v2/{path}", transport, patience
         self._upload = upload or Resuming(None, Sessions())
+        self._path, self._mounts = path, mounts or Mounts(origin, None)
         self._place = Place(self.repository, self._root, transport)
 
     def has(self, blob: Blob) -> bool:
@@ -79,6 +83,10 @@ class Remote:
                     f"{self.repository} holds {blob.digest} with another size, expected {blob.size:,} bytes"
                 )
             return answer.status_code == 200
+
+    def mount(self, blob: Blob) -> bool:
+        """See ``BlobStore``."""
+        return self._patience.during(lambda: mount(self._place, blob, self._path, self._mounts))
 
     def write(self, blob: Blob, told: Callable[[int], None]) -> None:
         """See ``BlobStore``."""
@@ -192,3 +200,5 @@ class Remote:
                     raise IntegrityError(f"{self.repository} stored another manifest than {manifest.digest}")
 
         self._patience.during(attempt)
+        if not DIGEST.fullmatch(reference):  # the last step of a push: what a manifest names the registry keeps
+            self._mounts.keep(self._path, blobs_of(data))

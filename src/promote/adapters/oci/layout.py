@@ -59,6 +59,10 @@ class Layout:
             )
         return True
 
+    def mount(self, blob: Blob) -> bool:
+        """See ``BlobStore``: a folder takes nothing from others."""
+        return False
+
     def write(self, blob: Blob, told: Callable[[int], None]) -> None:
         """See ``BlobStore``."""
         self._make()

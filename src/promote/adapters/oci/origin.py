@@ -94,6 +94,11 @@ def _no_base(base: str) -> InputError:
     )
 
 
+def is_repository(path: str) -> bool:
+    """Whether it can be the name of a repository. Source: distribution-spec; 255 characters as CNCF Distribution allows."""
+    return len(path) <= 255 and _REPOSITORY.fullmatch(path) is not None
+
+
 def origin_of(url: str) -> tuple[str, str, int]:
     """Scheme, host and port: what must be equal for credentials to go along.
 

@@ -28,8 +28,9 @@ _LARGEST_READ = 16 * 1024 * 1024
 
 
 def open_registry(
-    base: str, env: Mapping[str, str], limits: Sequence[RegistryLimits] = (), uploads: Path | None = None
-) -> "OciRegistry":
+    base: str, env: Mapping[str, str], limits: Sequence[RegistryLimits] = (), uploads: Path | None = None,
+    mounts: Path | None = None,
+) -> "OciRegistry":  # fmt: skip
     """The registry at ``base``; nothing is contacted yet.
 
     Args:
@@ -39,6 +40,7 @@ def open_registry(
             ``PROMOTE_REGISTRY_USERNAME`` with ``PROMOTE_REGISTRY_PASSWORD``, which win.
         limits: of registries; those of this one count.
         uploads: folder in which uploads to a registry that were cut off are remembered.
+        mounts: folder in which is kept which repository has which blob.
 
     Raises:
         InputError: ``base`` is neither.
@@ -52,7 +54,7 @@ def open_registry(
     from promote.adapters.oci.http import open_remote
 
     row = limits_of(parse_origin(base).host, limits)
-    return OciRegistry(open_remote(base, env, limits=row, uploads=uploads), row)
+    return OciRegistry(open_remote(base, env, limits=row, uploads=uploads, mounts=mounts), row)
 
 
 class OciRegistry:
@@ -158,7 +160,7 @@ Told = Callable[[int], None]
 
 def _sending(store: BlobStore, blob: Blob) -> Callable[[Told], int]:
     def work(told: Told) -> int:
-        if store.has(blob):
+        if store.has(blob) or store.mount(blob):
             return 0
         store.write(blob, told)
         return blob.size

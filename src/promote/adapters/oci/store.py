@@ -28,6 +28,13 @@ class BlobStore(Protocol):
             IntegrityError: it is there with another size.
         """
 
+    def mount(self, blob: Blob) -> bool:
+        """Whether the blob got there from another repository, without a byte sent; it was not there before.
+
+        Raises:
+            AuthError, Unavailable: as the words say.
+        """
+
     def write(self, blob: Blob, told: Callable[[int], None]) -> None:
         """Stores the blob's bytes, hashed on the way; ``told`` hears how many are through, from 0 again on a new try.
 

@@ -37,13 +37,15 @@ class Transport:
     def __init__(self, origin: Origin, env: Mapping[str, str]) -> None:
         self.origin = origin
         # A token for reading must never take the place of one for writing while another thread writes.
-        self._auths = {writing: RegistryAuth(origin, env) for writing in (False, True)}
+        # Nor must one that reads another repository along: the registry gives one for each that it is asked for.
+        self._auths: dict[tuple[bool, str], RegistryAuth] = {}
+        self._env = env
         self._auth_turn = threading.Lock()
         self._threads = threading.local()
 
     def send(
         self, method: str, url: str, expected: frozenset[int], *, headers: Mapping[str, str] | None = None,
-        body: Body | None = None, seconds: float = READ_SECONDS,
+        body: Body | None = None, seconds: float = READ_SECONDS, source: str = "",
     ) -> requests.Response:  # fmt: skip
         """One try. The response has one of the ``expected`` states, its body unread; close it.
 
@@ -54,27 +56,32 @@ class Transport:
             headers: without credentials.
             body: makes the body anew for each sending.
             seconds: to wait for the next byte of the answer.
+            source: another repository of the registry that the request reads from, which takes a token of its own.
 
         Raises:
             Again: it may pass.
             AuthError, NotFound, InputError, IntegrityError, Unavailable: it will not.
         """
         url = urljoin(self.origin.url, url)
-        auth = self._auths[method not in _READING]
+        auth = self._auth(method not in _READING, source)
         asked_as = auth.header
-        answer = self._follow(method, url, headers or {}, body, seconds)
+        answer = self._follow(method, url, headers or {}, body, seconds, auth)
         if answer.status_code == 401 and origin_of(answer.url) == origin_of(self.origin.url):
             drain(answer)
             with self._auth_turn:
                 if auth.header == asked_as:  # else another thread has answered the same challenge by now
                     auth.answer(answer)
-            answer = self._follow(method, url, headers or {}, body, seconds)
+            answer = self._follow(method, url, headers or {}, body, seconds, auth)
         if answer.status_code in expected:
             if method != "GET":
                 drain(answer)
             return answer
         with answer:
             raise refusal(method, answer, self.origin.host)
+
+    def _auth(self, writing: bool, source: str) -> RegistryAuth:
+        with self._auth_turn:
+            return self._auths.setdefault((writing, source), RegistryAuth(self.origin, self._env))
 
     def _line(self) -> Line:
         """This thread's own: a session of requests is not made for several."""
@@ -84,10 +91,10 @@ class Transport:
         return line
 
     def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float, auth: RegistryAuth
     ) -> requests.Response:
         for _ in range(_MOST_HOPS + 1):
-            answer = self._once(method, url, headers, body, seconds)
+            answer = self._once(method, url, headers, body, seconds, auth)
             if answer.status_code not in (301, 302, 303, 307, 308) or method not in _READING:
                 return answer
             drain(answer)
@@ -95,10 +102,10 @@ class Transport:
         raise Unavailable(f"{self.origin.host} redirects more than {_MOST_HOPS} times")
 
     def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None, seconds: float, auth: RegistryAuth
     ) -> requests.Response:
         own = origin_of(url) == origin_of(self.origin.url)
-        sent = {**headers, **(self._auths[method not in _READING].header if own else {})}
+        sent = {**headers, **(auth.header if own else {})}
         try:
             return self._line().send(method, url, sent, body() if body else None, (CONNECT_SECONDS, seconds))
         except requests.RequestException as error:  # its text may hold a presigned query, so it is not passed on
