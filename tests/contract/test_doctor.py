@@ -34,7 +34,7 @@ def standing(checks: dict[str, Check]) -> dict[str, str]:
 
 def left(registry: RealRegistry) -> list[str]:
     """Uploads that go on, and what was stored; the registry itself leaves the state of a sum over no bytes behind."""
-    files = [path for path in registry.storage.rglob("*") if path.is_file() and "/ner/" in str(path)]
+    files = [path for path in registry.storage.rglob("*") if path.is_file() and "/doctor/ner/" in str(path)]
     return [str(path) for path in files if "hashstates" not in path.parts]
 
 

@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-USER, SECRET = "ada", "correct horse"
+USER, SECRET, IDENTITY = "ada", "correct horse", "battery-staple"
 # htpasswd -Bbn -C 5 ada "correct horse"
 _HTPASSWD = "ada:$2y$05$wXXSQD3jYeGJ1q.uFSxG9u.QVkiPReV/iWdK9fgqc26RM4ZVrBs.G\n"
 
@@ -112,6 +112,7 @@ class TokenService:
     url: str = ""
     given: list[str] = field(default_factory=list)  # scopes, in order
     anonymous: list[str] = field(default_factory=list)
+    refreshed: list[dict[str, str]] = field(default_factory=list)  # what came with an identity token
     hidden: set[str] = field(default_factory=set)  # repositories for which nobody gets a token
     expired: set[int] = field(default_factory=set)  # which tokens, counted from 0, are issued expired
 
@@ -162,7 +163,20 @@ def _handler(service: TokenService, sign: Any) -> type[BaseHTTPRequestHandler]:
             right = sent == "Basic " + base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
             if sent and not right:
                 self.send_error(401)
-                return
+            else:
+                self.give(asked["service"][0], scopes, right, "token")
+
+        def do_POST(self) -> None:
+            """OAuth2, as distribution's ``spec/auth/oauth``: an identity token is a refresh token."""
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            asked = {key: values[0] for key, values in form.items()}
+            if (asked.get("grant_type"), asked.get("refresh_token")) != ("refresh_token", IDENTITY):
+                self.send_error(401)
+            else:
+                service.refreshed.append(asked)
+                self.give(asked["service"], asked.get("scope", "").split(), True, "access_token")
+
+        def give(self, audience: str, scopes: list[str], right: bool, key: str) -> None:
             access = []
             for kind, name, actions in (scope.split(":") for scope in scopes):
                 if name in service.hidden:
@@ -174,11 +188,11 @@ def _handler(service: TokenService, sign: Any) -> type[BaseHTTPRequestHandler]:
             expires = now - 3600 if len(service.given) in service.expired else now + 300
             (service.given if right else service.anonymous).append(" ".join(scopes))
             claims = {
-                "iss": "tests", "sub": USER if right else "", "aud": asked["service"][0], "exp": expires,
+                "iss": "tests", "sub": USER if right else "", "aud": audience, "exp": expires,
                 "nbf": now - 7200, "iat": now - 7200, "jti": str(now),
                 "access": access,
             }  # fmt: skip
-            data = json.dumps({"token": sign(claims)}).encode()
+            data = json.dumps({key: sign(claims)}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -36,6 +36,24 @@ class Data:
     registry_url: str = ""
     allow_pickle: bool = False
 
+    @property
+    def registry_base(self) -> str:
+        """The registry or layout of ``--registry`` or the settings; a layout's folder relative to those."""
+        url = self.registry_url or self.settings.registry.url
+        return f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}" if url.startswith("oci:") else url
+
+    @property
+    def registry_host(self) -> str:
+        """Its host, which the user and password of the environment are for; empty where it is a layout, or none."""
+        from promote.adapters.oci.origin import parse_origin
+
+        if self.registry_base.startswith("oci:"):
+            return ""
+        try:
+            return parse_origin(self.registry_base).host
+        except InputError:  # told where the registry itself is asked for
+            return ""
+
     @cached_property
     def matrix(self) -> Matrix:
         """The shipped matrix, or the settings' own."""

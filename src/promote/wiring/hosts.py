@@ -80,9 +80,10 @@ class Hosts(Data):
 
     def image(self, reference: str, arch: str) -> "Image":
         """What a container image's configuration says, read from its registry without a layer."""
-        from promote.adapters.oci.image import read_image
+        from promote.adapters.oci.credentials import login_of
+        from promote.adapters.oci.image import parse_reference, read_image
 
-        return read_image(reference, arch, os.environ)
+        return read_image(reference, arch, login_of(os.environ, self.registry_host, parse_reference(reference)[0].host))
 
     def targets(self) -> tuple[Target, ...]:
         """All of them, by name."""

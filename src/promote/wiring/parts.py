@@ -32,23 +32,18 @@ class Parts(Hosts):
 
         work = self.settings.path(self.settings.work_dir)
         return open_registry(
-            self._registry_base,
+            self.registry_base,
             env=os.environ,
             limits=self.matrix.tables.registries,
             uploads=work / "uploads",
             mounts=work / "mounts",
         )
 
-    @property
-    def _registry_base(self) -> str:
-        url = self.registry_url or self.settings.registry.url
-        return f"oci:{self.settings.path(Path(url.removeprefix('oci:')))}" if url.startswith("oci:") else url
-
     def examine_registry(self, model: str) -> Iterator[Check]:
         """What a promotion will meet at the registry; nothing is left there."""
         from promote.adapters.oci.examine import examine
 
-        return examine(self._registry_base, os.environ, model)
+        return examine(self.registry_base, os.environ, model)
 
     def examine_matrix(self) -> Check:
         """How old the facts are that verdicts rest on."""
@@ -68,7 +63,7 @@ class Parts(Hosts):
 
     def passport_paths(self, paths: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Where passports lie on this machine: ``paths``, else the layout; none where they lie in a registry."""
-        base = self._registry_base
+        base = self.registry_base
         return paths or ((base.removeprefix("oci:"),) if base.startswith("oci:") else ())
 
     def passports(
@@ -91,7 +86,7 @@ class Parts(Hosts):
             return
         from promote.adapters.oci.listing import read_remote
 
-        yield from read_remote(self._registry_base, os.environ, models)
+        yield from read_remote(self.registry_base, os.environ, models)
 
     @cached_property
     def tracking_uri(self) -> str:

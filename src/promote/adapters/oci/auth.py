@@ -131,7 +131,7 @@ class RegistryAuth:
         if self._oras is None:
             self._oras = HostAuth(self._origin.host, self._env)
             self._oras.session, self._oras._tls_verify = _TokenSession(self._origin), True
-        if self._oras.basic and not self._origin.private:
+        if self._oras.known and not self._origin.private:
             raise AuthError(
                 f"{self._origin.host} is spoken to unencrypted, so it gets no credentials", hint="use https://"
             )
@@ -140,15 +140,26 @@ class RegistryAuth:
             self._header = self._basic(self._oras)
         elif kind == "bearer":
             check_realm(parse_auth_header(challenge).realm or "", self._origin)
+            if self._oras.identity:
+                self._header = self._refreshed(self._oras, parse_auth_header(challenge))
+                return
             headers, _ = self._oras.authenticate_request(refusal, {}, refresh=True)
             self._header = dict(headers)
         else:
             raise AuthError(f"{self._origin.host} asks for {printable(kind, 40)!r}, expected Basic or Bearer")
 
+    def _refreshed(self, known: HostAuth, asked: Any) -> dict[str, str]:
+        """A token for an identity token. Source: distribution's ``spec/auth/oauth``, and how docker fills it in."""
+        form = {"grant_type": "refresh_token", "client_id": "promote", "refresh_token": known.identity}
+        form |= {key: getattr(asked, key) for key in ("service", "scope") if getattr(asked, key)}
+        answer = known.session.post(asked.realm, data=form)
+        return {"Authorization": f"Bearer {_token(answer.content)}"}
+
     def _basic(self, known: HostAuth) -> dict[str, str]:
         if not known.basic:
+            have = "only an identity token is" if known.identity else "none are"
             raise AuthError(
-                f"{self._origin.host} asks for a user and password, and none are known",
+                f"{self._origin.host} asks for a user and password, and {have} known",
                 hint=login_hint(self._origin.host),
             )
         if self._header:

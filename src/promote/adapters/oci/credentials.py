@@ -27,6 +27,8 @@ _KEYS_OF = {"docker.io": "https://index.docker.io/v1/"}  # docker login writes t
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="ignore")
     auth: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$")] = ""
+    identitytoken: str = ""
+    registrytoken: str = ""
 
 
 class _DockerConfig(BaseModel):
@@ -47,16 +49,31 @@ class HostAuth(TokenAuth):  # type: ignore[misc]
     def __init__(self, host: str, env: Mapping[str, str]) -> None:
         super().__init__()
         self._env = {key: value for key, value in env.items() if key not in (USERNAME, PASSWORD)}
+        self.identity = ""  # what a token service takes instead of user and password
         self.source = ""  # where the credentials came from, never what they are
         if env.get(USERNAME) or env.get(PASSWORD):
             self.set_basic_auth(*_from_environment(env))
             self.source = f"{USERNAME} and {PASSWORD}"
             return
         key = _KEYS_OF.get(host, host)
-        self._auth_config = _narrowed(_read_config(self._env), key)
-        self._load_auth(key)
-        helper = self._auth_config.get("credHelpers", {}).get(key)
-        self.source = (f"docker-credential-{helper}" if helper else "docker's configuration") if self.basic else ""
+        config = _read_config(self._env)
+        entry = (config.auths or {}).get(key, _Entry())
+        if entry.registrytoken and not (entry.auth or entry.identitytoken):
+            raise AuthError(
+                f"docker's configuration has a registry token for {host}, which promote does not use",
+                hint=login_hint(host),
+            )
+        self._auth_config = _narrowed(config, key)
+        self.identity = entry.identitytoken
+        if not self.identity:  # docker too prefers it to user and password
+            self._load_auth(key)
+        helper = self._auth_config.get("credHelpers", {}).get(key) if not entry.identitytoken else ""
+        self.source = (f"docker-credential-{helper}" if helper else "docker's configuration") if self.known else ""
+
+    @property
+    def known(self) -> bool:
+        """There is something that must be kept from others."""
+        return bool(self.basic or self.identity)
 
     @property
     def basic(self) -> str:
@@ -89,11 +106,23 @@ class HostAuth(TokenAuth):  # type: ignore[misc]
             raise AuthError(
                 f"{name} gave no credentials for {hostname} (exit {ran.returncode})", hint=login_hint(hostname)
             ) from None
-        if given.Username == "<token>":
-            raise AuthError(
-                f"{name} gave an identity token for {hostname}, which promote cannot use", hint=login_hint(hostname)
-            )
+        if given.Username == "<token>":  # docker/docker-credential-helpers: so an identity token is told
+            self.identity = given.Secret
+            return None
         return _encoded(given.Username, given.Secret)
+
+
+def login_of(env: Mapping[str, str], named: str, host: str) -> Mapping[str, str]:
+    """``env`` as requests to ``host`` may see it: the user and password in it are for the registry ``named`` alone.
+
+    Args:
+        env: of the process.
+        named: the host of the registry that the settings name; empty where they name none.
+        host: whom is spoken to.
+    """
+    if named and named == host:
+        return env
+    return {key: value for key, value in env.items() if key not in (USERNAME, PASSWORD)}
 
 
 def login_hint(host: str) -> str:

@@ -125,7 +125,7 @@ def _credentials(origin: Origin, env: Mapping[str, str]) -> Check:
         known = HostAuth(origin.host, env)
     except PromoteError as error:
         return _failed("registry-credentials", error)
-    if known.basic:
+    if known.known:
         return Check("registry-credentials", Standing.OK, f"by {known.source}")
     return Check("registry-credentials", Standing.WARN, "as a stranger: none are known", login_hint(origin.host))
 
