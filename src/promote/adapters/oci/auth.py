@@ -17,7 +17,6 @@ from requests.auth import AuthBase
 
 from promote.adapters.oci.credentials import HostAuth, login_hint
 from promote.adapters.oci.origin import Origin, is_loopback, origin_of, shown
-from promote.core.names import printable
 from promote.errors import AuthError, Unavailable
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
@@ -91,7 +90,7 @@ def check_realm(realm: str, origin: Origin) -> None:
     try:
         scheme, host, _ = origin_of(realm)
     except ValueError:
-        raise AuthError(f"{origin.host} names no token service, but {printable(realm, 80)!r}") from None
+        raise AuthError(f"{origin.host} names no token service as its realm") from None
     if host != origin_of(origin.url)[1] and host not in _TOKEN_SERVICES:
         raise AuthError(
             f"{origin.host} asks to send credentials to {shown(realm)}, another host", hint="nothing was sent there"
@@ -146,7 +145,7 @@ class RegistryAuth:
             headers, _ = self._oras.authenticate_request(refusal, {}, refresh=True)
             self._header = dict(headers)
         else:
-            raise AuthError(f"{self._origin.host} asks for {printable(kind, 40)!r}, expected Basic or Bearer")
+            raise AuthError(f"{self._origin.host} asks for neither Basic nor Bearer credentials")
 
     def _refreshed(self, known: HostAuth, asked: Any) -> dict[str, str]:
         """A token for an identity token. Source: distribution's ``spec/auth/oauth``, and how docker fills it in."""

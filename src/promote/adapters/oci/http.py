@@ -10,7 +10,7 @@ import requests
 
 from promote.adapters.oci.failures import PATIENT, Again, Patience
 from promote.adapters.oci.mount import Mounts, blobs_of, mount
-from promote.adapters.oci.origin import Origin, parse_origin
+from promote.adapters.oci.origin import Origin, media_type, parse_origin
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
 from promote.adapters.oci.upload import Place, Upload
@@ -149,7 +149,7 @@ class Remote:
                 raise NotFound(f"{named} is not there", hint="a private repository may answer so to a stranger")
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
             if kind != MANIFEST_TYPE:
-                raise IntegrityError(f"{named} is {kind!r}, expected {MANIFEST_TYPE}")
+                raise IntegrityError(f"{named} is {media_type(kind)}, expected {MANIFEST_TYPE}")
             data = b""
             for chunk in chunks(answer):
                 data += chunk

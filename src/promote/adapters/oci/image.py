@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promote.adapters.oci.failures import Patience
 from promote.adapters.oci.files import at_most
-from promote.adapters.oci.origin import Origin, parse_origin
+from promote.adapters.oci.origin import Origin, media_type, parse_origin
 from promote.adapters.oci.transport import Transport, chunks
 from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
 from promote.core.names import DIGEST, digest, printable
@@ -88,6 +88,8 @@ def parse_reference(text: str) -> tuple[Origin, str, str]:
     Raises:
         InputError: no such reference, or one without a registry's host.
     """
+    if "@" in text.partition("@sha256:")[0]:
+        raise InputError("--image may hold no user", hint="credentials: docker login, for the registry's own host")
     found = _REFERENCE.fullmatch(text.removeprefix("docker://"))
     if (
         found is None
@@ -134,11 +136,11 @@ class _Reader:
             chosen = self._choose(self._parse(_Index, data, "index"), arch)
             data, kind = self._get(f"manifests/{chosen.digest}", _MANIFESTS, chosen.digest)
         if kind not in _MANIFESTS:
-            raise IntegrityError(f"{self._name} is {printable(kind, 80)!r}, expected a container image")
+            raise IntegrityError(f"{self._name} is {media_type(kind)}, expected a container image")
         config = self._parse(_Manifest, data, "manifest").config
         if config.mediaType not in _CONFIGS:
             raise IntegrityError(
-                f"{self._name} is no container image: its config is {printable(config.mediaType, 80)!r}"
+                f"{self._name} is no container image: its config is {media_type(config.mediaType)}"
             )
         told, _ = self._get(f"blobs/{digest(config.digest)}", (), config.digest)
         found = self._parse(_Config, told, "config")

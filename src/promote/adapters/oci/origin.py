@@ -13,6 +13,7 @@ from promote.errors import InputError
 
 _HOST = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
 _REPOSITORY = re.compile(r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*)*")  # distribution-spec
+_MEDIA_TYPE = re.compile(r"(application|text)/[a-z0-9][a-z0-9.+-]{0,99}")
 _DOCKER_HUB = "registry-1.docker.io"  # where docker.io is spoken to
 
 
@@ -64,7 +65,7 @@ def parse_origin(base: str) -> Origin:
     from oras.container import Container
 
     scheme, _, rest = base.rpartition("://")
-    if "@" in rest or "?" in rest or "#" in rest:
+    if "@" in base or "?" in base or "#" in base:
         raise InputError(
             "the registry's address may hold no user, digest or query",
             hint="credentials: docker login, or PROMOTE_REGISTRY_USERNAME and PROMOTE_REGISTRY_PASSWORD",
@@ -133,6 +134,11 @@ def refuse_link_local(url: str) -> None:
         return
     if linked:
         raise InputError(f"{host} is a link-local address, where no registry is")
+
+
+def media_type(text: str) -> str:
+    """A media type as a message may show it; anything else that a registry writes in its place may be an echo of ours."""
+    return repr(text) if _MEDIA_TYPE.fullmatch(text) else "of another type"
 
 
 def shown(url: str) -> str:
