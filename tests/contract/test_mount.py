@@ -142,14 +142,15 @@ def test_a_refused_mount_falls_back_to_an_upload(tmp_path: Path, status: int) ->
         usual: Any = quirk._server.RequestHandlerClass
 
         class Refuses(usual):  # type: ignore[misc]
-            def _upload(self, repo: str, name: str, query: dict[str, str], body: bytes) -> None:
+            def _begin(self, repo: str, query: dict[str, str], body: bytes) -> None:
                 if "mount" not in query:
-                    return super()._upload(repo, name, query, body)  # type: ignore[no-any-return]
+                    super()._begin(repo, query, body)
+                    return
                 refused.append(query["from"])
-                if status == 0:
-                    self.close_connection = True
-                    return None
-                return self._refuse(status, "DENIED", Retry_After="0")  # type: ignore[no-any-return]
+                if status:
+                    self.refuse(status, "DENIED", Retry_After="0")
+                else:
+                    self.hang_up()
 
         quirk._server.RequestHandlerClass = Refuses
         assert push(f"http://{quirk.host}/q", second, tmp_path)[0] >= 4_000_000

@@ -139,9 +139,7 @@ class _Reader:
             raise IntegrityError(f"{self._name} is {media_type(kind)}, expected a container image")
         config = self._parse(_Manifest, data, "manifest").config
         if config.mediaType not in _CONFIGS:
-            raise IntegrityError(
-                f"{self._name} is no container image: its config is {media_type(config.mediaType)}"
-            )
+            raise IntegrityError(f"{self._name} is no container image: its config is {media_type(config.mediaType)}")
         told, _ = self._get(f"blobs/{digest(config.digest)}", (), config.digest)
         found = self._parse(_Config, told, "config")
         if len(told) != config.size:
