@@ -175,6 +175,18 @@ class Store(Protocol):
     def withdraw(self, name: str, version: int) -> None:
         """Removes a version directory that never served."""
 
+    def prune(self, name: str, keep: int) -> tuple[int, ...]:
+        """Removes all versions but the live one and the ``keep`` that served last before it; which they were.
+
+        One that never served is left alone: a deployment may be under way.
+        """
+
+    def untold(self, name: str) -> tuple[Deployed, ...]:
+        """Deployments that MLflow was not told of yet, oldest first."""
+
+    def told(self, name: str) -> None:
+        """Notes that MLflow knows of every deployment so far."""
+
     def golden(self, name: str, version: int) -> tuple[bytes, Tolerance]:
         """The golden samples of a version on disk, and the tolerance its passport records.
 

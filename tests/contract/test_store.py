@@ -259,6 +259,33 @@ def test_the_last_version_withdrawn_takes_the_model_with_it(shop: Shop) -> None:
     assert shop.versions("m") == {1}
 
 
+def test_prune_keeps_the_live_version_and_those_that_served_last(shop: Shop) -> None:
+    made = [shop.bundle("m", version) for version in (1, 2, 3, 4, 5)]
+    for one in made:
+        shop.store.place(*one)
+    for place in (0, 1, 2, 3, 1):  # version 5 was placed and never served, version 2 was rolled back to
+        shop.live(made[place])
+    assert shop.store.prune("m", 1) == (1, 3)
+    assert shop.versions("m") == {2, 4, 5}
+    assert shop.store.prune("m", 1) == ()
+    assert [d.version for d in shop.store.history("m")] == [1, 2, 3, 4, 2]
+    shop.store.place(*made[0])  # what was removed can be fetched again, as the bundle it was
+    assert shop.store.prune("m", 3) == ()
+
+
+def test_what_mlflow_was_not_told_is_kept_until_it_is(shop: Shop) -> None:
+    assert shop.store.untold("m") == ()
+    first, second = shop.bundle("m", 1), shop.bundle("m", 2)
+    for one in (first, second):
+        shop.store.place(*one)
+        shop.live(one)
+    assert [d.version for d in shop.store.untold("m")] == [1, 2]
+    shop.store.told("m")
+    assert shop.store.untold("m") == ()
+    shop.live(first, since="2026-11-23T12:00:00Z")
+    assert [(d.version, d.state) for d in shop.store.untold("m")] == [(1, "live")]
+
+
 def test_one_deployment_of_a_model_at_a_time(shop: Shop) -> None:
     with shop.store.lock("m"):
         with pytest.raises(Unavailable, match="m is being deployed by"), shop.store.lock("m"):

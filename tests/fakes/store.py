@@ -25,6 +25,7 @@ class FakeStore:
         self.policy: dict[str, tuple[int, ...]] = {}
         self.record: list[Deployed] = []
         self.locked: set[str] = set()
+        self.heard: dict[str, int] = {}
 
     def current(self, name: str) -> Deployed | None:
         history = self.history(name)
@@ -81,6 +82,19 @@ class FakeStore:
         self.placed.pop((name, version), None)
         if not any(placed == name for placed, _ in self.placed):
             self.policy.pop(name, None)
+
+    def prune(self, name: str, keep: int) -> tuple[int, ...]:
+        served = list(dict.fromkeys(d.version for d in reversed(self.history(name))))
+        gone = tuple(sorted(v for v in served[1 + keep :] if (name, v) in self.placed))
+        for version in gone:
+            del self.placed[name, version]
+        return gone
+
+    def untold(self, name: str) -> tuple[Deployed, ...]:
+        return self.history(name)[self.heard.get(name, 0) :]
+
+    def told(self, name: str) -> None:
+        self.heard[name] = len(self.history(name))
 
     def golden(self, name: str, version: int) -> tuple[bytes, Tolerance]:
         model_name(name)

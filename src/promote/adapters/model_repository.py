@@ -14,7 +14,7 @@ from pathlib import Path
 from promote.adapters.repository.disk import disk, scratch, sweep, sync
 from promote.adapters.repository.lock import hold
 from promote.adapters.repository.placement import place_version, write_config
-from promote.adapters.repository.record import append_record, read_record
+from promote.adapters.repository.record import append_record, read_record, read_told, write_told
 from promote.adapters.repository.samples import read_golden
 from promote.adapters.repository.shelf import Shelf, make_state, open_shelf
 from promote.core.names import MODEL_NAME, model_name
@@ -126,6 +126,35 @@ class ModelRepository:
                     sync(path.parent)
             if not history:
                 _remove_if_empty(shelf, name, folder)
+
+    def prune(self, name: str, keep: int) -> tuple[int, ...]:
+        """Removes all versions that served but the live one and the ``keep`` before it; which they were.
+
+        Args:
+            name: of the model.
+            keep: how many, at least 0.
+        """
+        served = list(dict.fromkeys(former.version for former in reversed(self.history(name))))
+        shelf = self._writable()
+        gone = tuple(sorted(version for version in served[1 + keep :] if shelf.version(name, version).exists()))
+        for version in gone:
+            with disk(f"remove version {version} of {name}"), scratch(shelf.staging, f"{name}@gone-") as folder:
+                shelf.version(name, version).rename(folder / str(version))
+                sync(shelf.root / name)
+        return gone
+
+    def untold(self, name: str) -> tuple[Deployed, ...]:
+        """Deployments that MLflow was not told of yet, oldest first."""
+        history = self.history(name)
+        with disk(f"read what MLflow knows of {name}"):
+            told = read_told(open_shelf(self._root).record(name))
+        return history[told:] if told <= len(history) else history
+
+    def told(self, name: str) -> None:
+        """Notes that MLflow knows of every deployment so far."""
+        shelf, lines = self._writable(), len(self.history(name))
+        with disk(f"note what MLflow knows of {name}"):
+            write_told(shelf.record(name), lines, shelf.staging, name)
 
     def golden(self, name: str, version: int) -> tuple[bytes, Tolerance]:
         """The golden samples of a version on disk, and the tolerance its passport records.

@@ -13,11 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from promote.adapters.repository.disk import sync
+from promote.adapters.repository.disk import sync, write_whole
 from promote.core.names import digest
 from promote.core.stages import Deployed
 from promote.errors import IntegrityError
 
+_TOLD = "told"
+_DIGITS = 10
 _START = "sha256:" + 64 * "0"
 
 
@@ -67,6 +69,20 @@ def append_record(path: Path, live: Deployed) -> None:
             file.truncate(len(before))
             raise
     sync(path.parent)
+
+
+def read_told(path: Path) -> int:
+    """How many lines of the record MLflow knows of; 0 where that was never noted or cannot be read."""
+    try:
+        text = (path.parent / _TOLD).read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else 0
+
+
+def write_told(path: Path, lines: int, staging: Path, name: str) -> None:
+    """Notes that MLflow knows of so many lines of the record."""
+    write_whole(path.parent / _TOLD, str(lines).encode(), staging, name)
 
 
 def _whole_lines(path: Path) -> bytes:

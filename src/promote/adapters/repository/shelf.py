@@ -6,6 +6,7 @@
         staging/                         private folders of fetches and placements under way; swept at the next one
         locks/NAME.lock                  one deployment of a model at a time; holds who it is
         models/NAME/record.jsonl         deployments, append-only
+        models/NAME/told                 how many of these MLflow knows of
         models/NAME/N/manifest.json      the manifest as the registry gave it; its digest is the version's identity
         models/NAME/N/config.pbtxt       the version's own config (Triton's layout has one for all versions)
         models/NAME/N/placed.json        digests and sizes of the version's files; written last
