@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from promote.adapters.oci.auth import PlainSession
 from promote.adapters.oci.registry import open_registry
 from promote.cli.main import run
 from promote.errors import AuthError
@@ -168,3 +170,12 @@ def test_docker_logins_are_still_used_for_images(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv("PROMOTE_REGISTRY_PASSWORD", SECRET)
         run(["matrix", "refresh", "--image", f"{host}/nvidia/tritonserver:26.04-py3"])
     assert sent(seen) == {"bob:own"}
+
+
+@pytest.mark.parametrize("url", ["https://ghcr.io/token", "http://127.0.0.1:5000/token"])
+def test_a_token_is_asked_for_without_netrc(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond this machine: there requests looks into ``.netrc`` unless it is given something in its place."""
+    (tmp_path / "netrc").write_text("default login me password canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert requests.Session().prepare_request(requests.Request("GET", url)).headers.get("Authorization")  # it would
+    assert "Authorization" not in PlainSession(url).prepare_request(requests.Request("GET", url)).headers

@@ -1,8 +1,5 @@
 """``promote doctor``: what a promotion needs, looked at before it is needed."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import click
 
 from promote.cli import options
@@ -11,30 +8,35 @@ from promote.cli.render import print_json, say
 from promote.core.diagnosis import Check, Standing, exit_code
 from promote.core.names import printable
 
-if TYPE_CHECKING:
-    from promote.wiring import Wiring
-
 _MARKS = {Standing.OK: ("✓", "green"), Standing.WARN: ("~", "yellow"), Standing.FAIL: ("✗", "red")}
 
 
 @click.command()
 @options.registry
 @click.option(
+    "--target",
+    "target_name",
+    metavar="NAME",
+    default="",
+    help="Ask its Triton and MLflow too, and how old its probe is.",
+)
+@click.option(
     "--model", metavar="NAME", default="promote-doctor", help="Whose repository is asked for; need not be there."
 )
 @options.as_json
 @click.pass_obj
-def command(config: str | None, registry: str, model: str, as_json: bool) -> int:
-    """Look at the registry and the matrix as a promotion will meet them: a line each, and what to do.
+def command(config: str | None, registry: str, target_name: str, model: str, as_json: bool) -> int:
+    """Look at the registry, the matrix and a target as a promotion will meet them: a line each, and what to do.
 
     Nothing is left behind: a right to push is seen by beginning an upload and cancelling it. Exit code 0, or that of the
     error that a promotion would end with: 4 credentials or rights, 5 not reachable, 2 settings.
     """
     from promote.wiring import open_wiring
+    from promote.wiring.doctor import examine
 
     wiring = open_wiring(config, Silent(), registry=registry)
     checks: list[Check] = []
-    for check in _all(wiring, model):
+    for check in examine(wiring, model, target_name):
         checks.append(check)
         if not as_json:
             _tell(check)
@@ -49,11 +51,6 @@ def command(config: str | None, registry: str, model: str, as_json: bool) -> int
         counts = {standing: sum(check.standing is standing for check in checks) for standing in Standing}
         say("\n" + ", ".join(f"{count} {standing.value}" for standing, count in counts.items() if count))
     return code
-
-
-def _all(wiring: "Wiring", model: str) -> Iterator[Check]:
-    yield from wiring.examine_registry(model)
-    yield wiring.examine_matrix()
 
 
 def _tell(check: Check) -> None:

@@ -17,7 +17,6 @@ from promote.errors import InputError
 from promote.wiring.hosts import Hosts
 
 if TYPE_CHECKING:
-    from promote.core.diagnosis import Check
     from promote.core.passport_item import Item
     from promote.ports import Exporter, Ledger, Registry, Runs, Server, Store
 
@@ -37,28 +36,6 @@ class Parts(Hosts):
             limits=self.matrix.tables.registries,
             uploads=work / "uploads",
             mounts=work / "mounts",
-        )
-
-    def examine_registry(self, model: str) -> Iterator[Check]:
-        """What a promotion will meet at the registry; nothing is left there."""
-        from promote.adapters.oci.examine import examine
-
-        return examine(self.registry_base, os.environ, model)
-
-    def examine_matrix(self) -> Check:
-        """How old the facts are that verdicts rest on."""
-        from promote.core.diagnosis import Check, Standing
-        from promote.core.matrix import STALE_DAYS, stale
-        from promote.wiring.hosts import today
-
-        has = f"{self.matrix.file} was collected {self.matrix.tables.collected}"
-        if not stale(self.matrix, today()):
-            return Check("matrix-age", Standing.OK, has)
-        return Check(
-            "matrix-age",
-            Standing.WARN,
-            f"{has}, more than {STALE_DAYS} days ago",
-            "promote matrix refresh --image IMAGE",
         )
 
     def passport_paths(self, paths: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -23,11 +23,16 @@ from promote.errors import AuthError, InputError, IntegrityError, NotFound, Prom
 KEPT = "finished files are kept, and one on its way goes on where the registry kept its start"
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _CODE = re.compile(r'"code"\s*:\s*"([A-Z_]{1,40})"')
+_WRITE_PACKAGE = "permission_denied: write_package"  # GHCR's own words
 R = TypeVar("R")
 
 
 class BytesRefused(IntegrityError):
     """The registry did not take bytes, or their place, or their digest."""
+
+
+class NoPackageRight(AuthError):
+    """GHCR's ``permission_denied: write_package``: the credentials are known and may not write this package."""
 
 
 class Again(Exception):
@@ -98,7 +103,8 @@ def _root(error: BaseException) -> object:
 
 def refusal(method: str, answer: requests.Response, host: str) -> Exception:
     """What to raise for an answer that was not expected; ``Again`` where it may pass. ``host`` is the registry's."""
-    state, code = answer.status_code, _code(answer)
+    state, text = answer.status_code, _text(answer)
+    code = _code(text)
     message = f"{shown(answer.url)} answers {state}{f' {code}' if code else ''} to {method}"
     if state in _AGAIN:
         after = _retry_after(answer)
@@ -107,7 +113,8 @@ def refusal(method: str, answer: requests.Response, host: str) -> Exception:
     if state == 401:
         return AuthError(message, hint=login_hint(host))
     if state == 403:
-        return AuthError(message, hint=f"these credentials lack a right, or there are none: {login_hint(host)}")
+        kind = NoPackageRight if _WRITE_PACKAGE in text else AuthError
+        return kind(message, hint=f"these credentials lack a right, or there are none: {login_hint(host)}")
     if code == "MANIFEST_BLOB_UNKNOWN":
         return BlobsGone(message, hint="run the same command again: what is missing is sent again")
     if state == 404:
@@ -119,12 +126,16 @@ def refusal(method: str, answer: requests.Response, host: str) -> Exception:
     return InputError(message, hint="this registry does not take OCI artifacts that way")
 
 
-def _code(answer: requests.Response) -> str:
-    """The registry's error code; its message is left out, since it may echo anything."""
+def _text(answer: requests.Response) -> str:
+    """The start of the answer's body, to be looked through and never shown."""
     try:
-        text = answer.raw.read(8192, decode_content=True).decode(errors="replace")
+        return answer.raw.read(8192, decode_content=True).decode(errors="replace")
     except (urllib3.exceptions.HTTPError, OSError):
         return ""
+
+
+def _code(text: str) -> str:
+    """The registry's error code; its message is left out, since it may echo anything."""
     found = _CODE.search(text)
     return found[1] if found else ""
 

@@ -37,6 +37,15 @@ class Connection:
     address: Address
     client: Any
 
+    def require(self) -> None:
+        """Passes when the server lets these credentials read its model registry.
+
+        Raises:
+            AuthError, NotFound, Unavailable: as the words say.
+        """
+        with told(self.address, f"asking {self.address.shown} for its models"):
+            self.client.search_registered_models(max_results=1)
+
 
 def connect(uri: str) -> Connection:
     """A client of the tracking server at ``uri``; settings of MLflow's own that the environment has are kept.
