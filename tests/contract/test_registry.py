@@ -1,4 +1,4 @@
-"""The ``Registry`` port: one suite over the fake, a layout, the quirk registry, and real ones (open, htpasswd, tokens)."""
+"""The ``Registry`` port: one suite over the fake, a layout, real registries (open, htpasswd, tokens) and imitations of others."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 import urllib3
+import yaml
 
 from promote.adapters.oci.failures import Again, refusal
 from promote.adapters.oci.registry import open_registry
@@ -25,7 +26,7 @@ from promote.core.matrix_rows import RegistryLimits
 from promote.core.stages import Blob, Bundle
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, Unavailable
 from promote.ports import Registry
-from tests.fakes.quirk_registry import Fault, QuirkRegistry
+from tests.fakes.quirk_registry import PROFILES, Fault, QuirkRegistry
 from tests.fakes.registry import FakeRegistry, Steps, make_bundle, on_disk
 from tests.parts.registry import SECRET, USER, RealRegistry
 
@@ -88,9 +89,16 @@ def _remote(real: RealRegistry, env: dict[str, str]) -> Part:
     )
 
 
-def _quirk(quirk: QuirkRegistry) -> Part:
+# Of the quirk registry's imitations, the host whose row of the matrix says how they are sent to.
+HOSTS = {"ghcr": "ghcr.io", "ecr": "*.amazonaws.com", "gar": "*.pkg.dev"}
+
+
+def _quirk(quirk: QuirkRegistry, imitates: str) -> Part:
+    matrix = yaml.safe_load((Path(__file__).resolve().parents[2] / "compat_matrix.yaml").read_text())
+    rows = [row | {"host": quirk.host} for row in matrix["registries"] if row["host"] == HOSTS.get(imitates)]
+    limits = [RegistryLimits.model_validate(row) for row in rows]
     return Part(
-        lambda: open_registry(f"http://{quirk.host}/q", env={}),
+        lambda: open_registry(f"http://{quirk.host}/q", env={}, limits=limits),
         lambda name, digest, data: quirk.blobs.update({(f"q/{name}", digest): data}),
         lambda name, tag, digest: quirk.tags.update({(f"q/{name}", tag): digest}),
         lambda: {f"{key} {quirk.tags.get(key)}": 0 for key in (*quirk.blobs, *quirk.manifests, *quirk.tags)},
@@ -105,15 +113,15 @@ def _times(folder: Path) -> dict[str, int]:
     }
 
 
-@pytest.fixture(params=["fake", "layout", "registry", "htpasswd", "token", "quirk"])
+@pytest.fixture(params=["fake", "layout", "registry", "htpasswd", "token", *PROFILES])
 def part(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Part]:
     if request.param == "fake":
         yield _fake()
     elif request.param == "layout":
         yield _layout(tmp_path / "bundles")
-    elif request.param == "quirk":
-        with QuirkRegistry() as quirk:
-            yield _quirk(quirk)
+    elif request.param in PROFILES:
+        with QuirkRegistry(PROFILES[request.param]) as quirk:
+            yield _quirk(quirk, request.param)
     elif request.param == "token":
         yield _remote(request.getfixturevalue("token_registry")[0], LOGIN)
     else:
