@@ -51,7 +51,7 @@ class Fault:
     """What happens to the ``nth`` request (from 1) whose method and path match.
 
     Args:
-        method: of it.
+        method: of it; empty: any.
         path: a pattern found in it.
         nth: counted from 1; 0: every one.
         status: answered; 0 cuts the connection.

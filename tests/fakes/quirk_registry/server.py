@@ -68,7 +68,7 @@ class QuirkRegistry:
             self.requests.append((method, path))
             hit = None
             for index, fault in enumerate(self.faults):
-                if fault.method == method and length >= fault.least and re.search(fault.path, path):
+                if fault.method in ("", method) and length >= fault.least and re.search(fault.path, path):
                     self._seen[index] = self._seen.get(index, 0) + 1
                     hit = fault if fault.nth in (0, self._seen[index]) else hit
             return hit

@@ -82,7 +82,7 @@ class _Sent:
         """From the first byte."""
         if self._url:
             cancel(self._place, self._url)
-        self._at, self._bodies, self.doubtful = 0, 0, False
+        self._at, self.doubtful = 0, False
         self._moved_to(open_session(self._place))
 
     def go_on(self) -> None:
@@ -104,6 +104,7 @@ class _Sent:
 
     def finish(self) -> None:
         """All that is missing, and the digest that ends it."""
+        self._bodies = 0
         if self._piece:
             self._send_pieces()
         rest = self._blob.size - self._at
@@ -121,11 +122,16 @@ class _Sent:
         self._told(self._blob.size)
 
     def _rest(self) -> "_Body":
-        """Asked for once more where the registry wants other credentials: it may have taken a part of the first."""
-        body = _Body(self._blob, self._at, self._told)
-        self.doubtful = self.doubtful or self._bodies > 0
+        """Asked for once more where the registry wants other credentials: it may have taken a part of the first.
+
+        Raises:
+            Again: it did, maybe; it is asked.
+        """
         self._bodies += 1
-        return body
+        if self._bodies > 1 and self._how.asked:
+            raise Again(AuthError(f"{self._place.repository} refuses its own token again and again in an upload"))
+        self.doubtful = self.doubtful or self._bodies > 1
+        return _Body(self._blob, self._at, self._told)
 
     def _send_pieces(self) -> None:
         """All but the last, which ends the upload. A registry that takes less in one request gets halves."""
