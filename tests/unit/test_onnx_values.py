@@ -6,6 +6,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from promote.adapters.onnx_file import read_facts
+from promote.core.matrix import bare_runtime
+from promote.core.rules.engine import check
+from tests.unit.test_matrix import MATRIX
 
 
 def tensor(dtype=TensorProto.FLOAT, dims=(2, 2), **values):
@@ -15,10 +18,10 @@ def tensor(dtype=TensorProto.FLOAT, dims=(2, 2), **values):
     return made
 
 
-def outside(dims=(2, 2), **entries):
+def outside(dims=(2, 2), more=(), **entries):
     made = tensor(dims=dims)
     made.data_location = TensorProto.EXTERNAL
-    for key, value in {"location": "w.bin", **entries}.items():
+    for key, value in [*{"location": "w.bin", **entries}.items(), *more]:
         made.external_data.add(key=key, value=value)
     return made
 
@@ -61,6 +64,7 @@ WRONG = {
     "outside, long": (outside(offset="0", length="20"), "lies in 20 bytes of external data"),
     "outside, a foreign key": (outside(offset="0", length="16", color="red"), "with the key 'color'"),
     "outside, an empty offset": (outside(offset=""), "with an empty offset"),
+    "outside, an empty check sum": (outside(offset="0", length="16", checksum=""), "with an empty checksum"),
 }
 
 
@@ -92,3 +96,26 @@ def test_a_large_file_tells_it_without_its_weights(tmp_path, extra, told):
 
 def test_numbers_of_a_large_file_that_are_not_raw_are_not_counted(tmp_path):
     assert flaws(tmp_path, tensor(dims=(300_000,), float_data=np.zeros(300_000, "f4"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "refused"),
+    [
+        ((), set()),
+        ((("prepacked_1", "k|0;16;0"),), {"1.16.3", "1.20.1"}),
+        ((("location", "w.bin"),), {"1.30.0", "1.32.0"}),
+        ((("offset", "0"),), set()),
+    ],
+    ids=["plain", "packed before", "two locations", "two offsets"],
+)
+def test_entries_that_only_some_releases_take(tmp_path, more, refused):
+    flaws(tmp_path, outside(offset="0", length="16", more=more))
+    facts = read_facts(str(tmp_path / "model.onnx"))
+    said = {
+        release: next(
+            f for f in check(facts, bare_runtime(MATRIX, f"onnxruntime={release}"), MATRIX) if f.rule == "external-data"
+        )
+        for release in ("1.16.3", "1.20.1", "1.21.1", "1.29.0", "1.30.0", "1.32.0")
+    }
+    assert facts.flaws.value == ()
+    assert {release for release, finding in said.items() if finding.outcome.value == "broken"} == refused

@@ -6,6 +6,7 @@ They are looked at and never opened. Not here: what a fault means for a target (
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from promote.adapters.onnx_parts import text
@@ -29,15 +30,28 @@ def external_files(tensors: Iterable[tuple[Any, int]], folder: str, name: str) -
         IntegrityError: an offset or length that is no number, a name that is no UTF-8, or more files than any model has.
     """
     needed: dict[str, int] = {}
+    packed: set[str] = set()
+    twice: set[str] = set()
     for tensor, size in tensors:
         if tensor.data_location == _EXTERNAL:
             entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
             location = entries.get("location", "")
+            if any(key.startswith("prepacked") for key in entries):
+                packed.add(location)
+            if len(entries) < len(tensor.external_data) and _locations(tensor) > 1:
+                twice.add(location)
             end = _number(entries, "offset", name) + _number(entries, "length", name, size)
             needed[location] = max(end, needed.get(location, 0))
             if len(needed) > _MOST:
                 raise IntegrityError(f"{name} keeps its tensors in more than {_MOST:,} files")
-    return tuple(_file(location, end, folder) for location, end in sorted(needed.items()))
+    return tuple(
+        replace(_file(location, end, folder), packed=location in packed, twice=location in twice)
+        for location, end in sorted(needed.items())
+    )
+
+
+def _locations(tensor: Any) -> int:
+    return sum(entry.key == "location" for entry in tensor.external_data)
 
 
 def _number(entries: dict[str, str], key: str, name: str, default: int = 0) -> int:

@@ -193,8 +193,8 @@ class Scope:
 
 
 def _constant(node: Node) -> bool:
-    """It becomes an initializer before names and types are looked at."""
-    return node.name == "Constant" and not node.domain
+    """It becomes an initializer before names and types are looked at, whatever its domain."""
+    return node.name == "Constant"
 
 
 def of_functions(flaws: list[str], functions: Iterable[Any]) -> None:

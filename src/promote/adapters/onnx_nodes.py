@@ -24,7 +24,7 @@ from promote.adapters.onnx_parts import (
     value_of,
 )
 from promote.adapters.onnx_types import outputs_of, signature
-from promote.core.facts import NodeUse
+from promote.core.facts import NodeUse, Told
 from promote.core.kernels import UNKNOWN
 from promote.core.names import printable
 from promote.errors import IntegrityError
@@ -35,6 +35,8 @@ _FLOW = ("If", "Loop", "Scan")
 _CASTS = ("Cast", "CastLike")
 _HALF = ("tensor(float16)",)
 _RANKS = (None, 4, 3, 2)  # of inputs, where a definition asks for one
+_MOST_ITEMS = 8  # of a list that is told: an axis each
+_COUNTED = (("", "StringNormalizer"), ("com.microsoft", "FusedConv"), ("com.microsoft.nchwc", "Conv"))
 _SMALL = 200  # bytes of an attribute that may decide what a function expands to
 _MOST_NODES = 150_000  # with the calls of functions unfolded; models of language have some ten thousand
 _MOST_USES = 10_000  # different ones; those of the largest models are some hundred
@@ -291,8 +293,9 @@ def _use(
 ) -> NodeUse:
     name = text(node.op_type)
     attributes = tuple(sorted({text(a.name): _value(a) for a in node.attribute}.items()))
+    lengths = _lengths(node) if domain == "ai.onnx.ml" or (domain, name) in _COUNTED else ()
     if not (version and _expands(domain, name, version)):
-        return NodeUse(domain, name, version, inputs, outputs, attributes)
+        return NodeUse(domain, name, version, inputs, outputs, attributes, lengths=lengths)
     if any(a.HasField("g") for a in node.attribute):
         return NodeUse(domain, name, version, inputs, outputs, attributes, (UNKNOWN,))  # SequenceMap: by its graph
     told = _attribute_bytes(node)
@@ -301,13 +304,28 @@ def _use(
     return NodeUse(domain, name, version, inputs, outputs, attributes, body, None if former == body else former)
 
 
-def _value(attribute: Any) -> int | str | None:
-    """A whole number or a short text; other values do not decide whether a model loads."""
+def _value(attribute: Any) -> Told:
+    """A whole number, a short list of them or a short text; of other values ``_lengths`` tells what may decide."""
+    if attribute.ref_attr_name:  # of a function's call: the value is not here
+        return None
     if attribute.type == attribute.INT:
         return int(attribute.i)
     if attribute.type == attribute.STRING and len(attribute.s) <= _LONGEST:
         return str(attribute.s.decode(errors="replace"))
+    if attribute.type == attribute.INTS and len(attribute.ints) <= _MOST_ITEMS:
+        return tuple(attribute.ints)
     return None
+
+
+def _lengths(node: Any) -> tuple[tuple[str, int], ...]:
+    """Items of each attribute that is a list, or a tensor of one axis or none."""
+    counts = {}
+    for told in node.attribute:
+        if told.type == told.TENSOR and len(told.t.dims) < 2:
+            counts[text(told.name)] = next(iter(told.t.dims), 1)
+        elif told.type in (told.INTS, told.FLOATS, told.STRINGS) and not told.ref_attr_name:
+            counts[text(told.name)] = len(told.ints) + len(told.floats) + len(told.strings)
+    return tuple(sorted(counts.items()))
 
 
 def _attribute_bytes(node: Any) -> bytes:

@@ -37,7 +37,7 @@ def outputs_of(
     count = len(node.output)
     if domain == "" and node.op_type in ("If", "Loop", "Scan", "SequenceMap") and inside:
         return _of_subgraph(node, inputs, inside, count, version)
-    if domain == "" and (told := _by_attribute(node, inputs)):
+    if (domain == "" or node.op_type == "Constant") and (told := _by_attribute(node, inputs)):
         return [told] * count
     schema = signature(domain, node.op_type, version) if version else None
     if schema is None:

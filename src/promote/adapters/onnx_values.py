@@ -67,8 +67,9 @@ def _external_flaw(tensor: Any, size: int) -> str:
     for key in entries:
         if key not in _KEYS and not key.startswith("prepacked"):
             return f"lies in external data with the key {printable(key, 40)!r}, which ONNX Runtime does not know"
-    if entries.get("offset", "0") == "":
-        return "lies in external data with an empty offset"
+    empty = [str(entry.key) for entry in tensor.external_data if entry.key in _KEYS and not entry.value]
+    if empty:
+        return f"lies in external data with an empty {empty[0]}"
     length = entries.get("length", "")
     if length and length.isdecimal() and int(length) != size:
         return f"lies in {int(length):,} bytes of external data, its shape and type ask for {size:,}"

@@ -91,12 +91,20 @@ class ExternalFile:
         needed: bytes the model reads up to (largest offset + length).
         size: bytes the file has; ``None`` where it is missing.
         fault: why it may not be used (outside the directory, a link...), or empty.
+        packed: tensors in it have an entry ``prepacked...``.
+        twice: tensors in it say more than once where they lie.
     """
 
     location: str
     needed: int
     size: int | None
     fault: str = ""
+    packed: bool = False
+    twice: bool = False
+
+
+Told = int | str | tuple[int, ...] | None
+"""What is told of an attribute's value; ``None``: that it is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +117,12 @@ class NodeUse:
         version: the opset of its domain where it stands.
         inputs: types in ONNX's words, ``tensor(float)``; ``""`` where one is left out, ``None`` where it is not known.
         outputs: likewise.
-        attributes: those that are set, by name: whole numbers and short texts with their value, others with ``None``.
+        attributes: those that are set, by name: whole numbers, short lists of them and short texts with their value, others
+            with ``None``.
         body: what it expands to, where it is a function; a release that implements it itself does not expand it.
         former: what releases of ONNX Runtime before 1.17 expand it to, where that is something else.
         between: of a cast from float16 to float16 inside a graph: the nodes it reads and that read it.
+        lengths: items in each attribute that is a list or a tensor, of operators whose constructors compare them.
     """
 
     domain: str
@@ -120,13 +130,14 @@ class NodeUse:
     version: int
     inputs: tuple[str | None, ...] = ()
     outputs: tuple[str | None, ...] = ()
-    attributes: tuple[tuple[str, int | str | None], ...] = ()
+    attributes: "tuple[tuple[str, Told], ...]" = ()
     body: "tuple[NodeUse, ...]" = ()
     former: "tuple[NodeUse, ...] | None" = None
     between: "tuple[NodeUse, ...]" = ()
+    lengths: tuple[tuple[str, int], ...] = ()
 
     def __hash__(self) -> int:  # without `body`, which follows from the rest: sets of uses are made for every model
-        return hash((self.domain, self.name, self.version, self.inputs, self.outputs, self.attributes))
+        return hash((self.domain, self.name, self.version, self.inputs, self.outputs, self.attributes, self.lengths))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

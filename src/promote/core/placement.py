@@ -89,7 +89,7 @@ class CudaKernels:
     def _place(self, node: NodeUse, cpu: Operators) -> Place:
         if node == UNKNOWN:
             return Place.UNKNOWN
-        if (node.domain, node.name) in NO_KERNEL:
+        if node.name in NO_KERNEL:
             return Place.GPU  # a constant is put where it is used
         schema = cpu.schema(node.domain, node.name, node.version)
         if schema is None:

@@ -224,7 +224,8 @@ def external_data(case: Case) -> Answer:
     fact = case.model.external
     if fact is None:
         return no_model_fact("external data")
-    faults = [(file, why) for file in fact.value if (why := _fault(file))]
+    release = None if case.target.host.onnxruntime is None else numbers(case.target.host.onnxruntime.value)
+    faults = [(file, why) for file in fact.value if (why := _fault(file) or _entries(file, release))]
     if not faults:
         total = sum(file.needed for file in fact.value)
         has = f"{len(fact.value)} data files, {total:,} bytes" if fact.value else "all weights inside the file"
@@ -252,6 +253,17 @@ def _fault(file: ExternalFile) -> str:
     if file.size is None:
         return "the file is missing"
     return f"{file.size:,} bytes, the model reads {file.needed:,}" if file.size < file.needed else ""
+
+
+def _entries(file: ExternalFile, release: tuple[int, ...] | None) -> str:
+    """What a release does not take of the entries themselves: onnxruntime core/framework/tensor_external_data_info.cc."""
+    if release is None:
+        return ""
+    if file.packed and release < (1, 21):
+        return "its tensors have entries 'prepacked', which ONNX Runtime reads from 1.21 on"
+    if file.twice and release >= (1, 30):
+        return "a tensor has two entries 'location', which ONNX Runtime refuses from 1.30 on"
+    return ""
 
 
 @rule(
