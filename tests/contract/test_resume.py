@@ -19,6 +19,8 @@ from promote.errors import IntegrityError, Unavailable
 from promote.ports import Registry
 from tests.fakes.quirk_registry import DISTRIBUTION, Fault, Limits, QuirkRegistry
 from tests.fakes.registry import Steps, make_bundle, on_disk
+from tests.parts.registry import RealRegistry
+from tests.parts.wire import wire
 
 MIB = 2**20
 SIZE = 9 * MIB + 5
@@ -171,6 +173,27 @@ def test_a_piece_that_was_cut_goes_on(weights: Path, limits: Limits, after: int)
         assert quirk.received == expected(quirk) + lost
 
 
+@pytest.mark.parametrize("checks", [True, False])
+@pytest.mark.parametrize("says", ["stuck", "short", "long", "none"])
+@pytest.mark.parametrize("breaks", [True, False])
+def test_pieces_arrive_whatever_the_registry_says_of_them(weights: Path, says: str, checks: bool, breaks: bool) -> None:
+    limits = Limits(range=says, checks_offset=checks)  # type: ignore[arg-type]
+    cut = (Fault("PATCH", "/blobs/uploads/", 3, 0, after=MIB),) if breaks else ()
+    with QuirkRegistry(limits, faults=cut) as quirk:
+        push(client(quirk, upload="chunked", largest_chunk=2 * MIB), weights)
+        assert weights.read_bytes() in quirk.blobs.values()
+        if not breaks:
+            assert quirk.received == expected(quirk)  # once, and in nine pieces at most
+
+
+def test_a_piece_of_which_a_part_was_taken_goes_on_from_there(weights: Path) -> None:
+    part = Fault("PATCH", "/blobs/uploads/", 2, 202, after=MIB)
+    with QuirkRegistry(faults=(part,)) as quirk:
+        push(client(quirk, upload="chunked", largest_chunk=2 * MIB), weights)
+        assert whole(quirk, weights)
+        assert quirk.received == expected(quirk)
+
+
 def interrupted(quirk: QuirkRegistry, weights: Path, uploads: Path) -> int:
     """A run that is stopped in the middle of the weights; how many bytes of them the registry has."""
     with pytest.raises(KeyboardInterrupt):
@@ -265,3 +288,39 @@ def test_who_gives_up_is_told_what_is_kept(weights: Path) -> None:
         with pytest.raises(Unavailable, match="429") as told:
             push(client(quirk), weights)
         assert "goes on where the registry kept its start" in told.value.hint
+
+
+def test_the_real_registry_goes_on_between_two_pieces(registry: RealRegistry, weights: Path, tmp_path: Path) -> None:
+    """CNCF Distribution keeps what whole requests brought: the last address it named says how far that was."""
+    with wire(registry.host, 20 * MIB) as line:
+        row = RegistryLimits(host=line.host, upload="chunked", largest_chunk=MIB, source="tests")
+
+        def client() -> Registry:
+            return open_registry(f"http://{line.host}/{tmp_path.name}", env={}, limits=[row], uploads=tmp_path / "up")
+
+        with pytest.raises(KeyboardInterrupt):
+            push(client(), weights, Interrupts(SIZE // 2))
+        time.sleep(1)  # the piece on its way is finished
+        had = line.sent
+        assert len(list((tmp_path / "up").iterdir())) == 1
+        release = push(client(), weights)
+        assert line.sent < SIZE + MIB  # headers and the small files of the bundle included
+        assert line.sent - had < SIZE - 4 * MIB
+        assert not list((tmp_path / "up").iterdir())
+        goals = client().fetch(release.stored, str(tmp_path / "out"), Steps())
+        assert Path(goals["ner/1/model.onnx"]).read_bytes() == weights.read_bytes()
+
+
+def test_the_real_registry_sends_a_file_anew_after_a_cut(registry: RealRegistry, weights: Path, tmp_path: Path) -> None:
+    with wire(registry.host, 20 * MIB) as line:
+
+        def client() -> Registry:
+            return open_registry(f"http://{line.host}/{tmp_path.name}", env={}, uploads=tmp_path / "up")
+
+        with pytest.raises(KeyboardInterrupt):
+            push(client(), weights, Interrupts(SIZE // 2))
+        time.sleep(1)
+        had = line.sent
+        release = push(client(), weights)
+        assert SIZE < line.sent - had < SIZE + MIB
+        assert client().resolve("ner", "v1") == release.stored

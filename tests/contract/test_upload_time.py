@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from promote.adapters.oci.registry import open_registry
 from promote.core.matrix_rows import RegistryLimits
-from promote.errors import Unavailable
+from promote.core.stages import Blob
+from promote.errors import InputError, Unavailable
 from promote.ports import Registry
 from tests.fakes.quirk_registry import GHCR, Limits, QuirkRegistry
 from tests.fakes.registry import Steps, make_bundle, on_disk
@@ -61,6 +63,22 @@ def test_files_that_share_a_line_too_narrow_for_all_travel_one_after_the_other(t
     with QuirkRegistry(Limits(rate=8 * MIB)) as quirk:
         open_registry(f"http://{quirk.host}/q", env={}).push(bundle, Steps())
         assert quirk.most_at_once > 3
+
+
+def test_a_file_one_byte_beyond_10_gb_is_refused_before_an_upload_begins() -> None:
+    """By GHCR's own row; its size is known, so that none of its bytes is read."""
+    matrix = yaml.safe_load((Path(__file__).resolve().parents[2] / "compat_matrix.yaml").read_text())
+    row = next(row for row in matrix["registries"] if row["host"] == "ghcr.io")
+    with QuirkRegistry(GHCR) as quirk:
+        registry = open_registry(
+            f"http://{quirk.host}/q", env={}, limits=[RegistryLimits.model_validate(row | {"host": quirk.host})]
+        )
+        huge = Blob(f"sha256:{'0' * 64}", 10**10 + 1, "/nowhere/weights.data")
+        with pytest.raises(
+            InputError, match=r"weights.data has 10,000,000,001 bytes, \S+ takes 10,000,000,000 at most"
+        ):
+            registry.push(make_bundle({"weights.data": huge}), Steps())
+        assert not [method for method, _ in quirk.requests if method not in ("GET", "HEAD")]
 
 
 def test_small_files_are_not_measured_for(weights: Path) -> None:

@@ -28,6 +28,7 @@ from promote.core.stages import Blob
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, PromoteError, Unavailable
 
 _HAS = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
+_MOST_REFUSALS = 8
 _BINARY = {"Content-Type": "application/octet-stream"}
 
 
@@ -63,8 +64,7 @@ def _once(sent: "_Sent") -> None:
     except (BytesRefused, NotFound, InputError) as error:
         if not sent.doubtful and not isinstance(error, NotFound):
             raise
-        sent.begin()
-        sent.finish()
+        sent.anew()
 
 
 class _Sent:
@@ -76,10 +76,16 @@ class _Sent:
     def __init__(self, place: Place, blob: Blob, told: Callable[[int], None], how: Way, kept: Kept) -> None:
         self._place, self._blob, self._told, self._how, self._kept = place, blob, told, how, kept
         self._url, self._at, self._piece, self.doubtful = kept.url, 0, how.piece, False
-        self._bodies = 0
+        self._bodies = self._refusals = 0
+
+    def anew(self) -> None:
+        """All of it, from the first byte."""
+        self._piece, self._refusals = self._how.piece, 0
+        self.begin()
+        self.finish()
 
     def begin(self) -> None:
-        """From the first byte."""
+        """A new upload."""
         if self._url:
             cancel(self._place, self._url)
         self._at, self.doubtful = 0, False
@@ -148,22 +154,31 @@ class _Sent:
             with self._place.transport.send(
                 "PATCH", self._url, frozenset({201, 202, 204}), headers=headers, body=lambda: Slices(data), seconds=COMMIT_SECONDS
             ) as answer:  # fmt: skip
+                # Range is not listened to here: ECR's stands still, a Zot's told of one request. Who took less refuses the next.
                 if answer.headers.get("Location"):
                     self._moved_to(session_of(self._place, self._url, answer))
-                has = _HAS.fullmatch(answer.headers.get("Range", ""))
-        except BytesRefused:
-            self._piece //= 2
-            if self._piece < SMALLEST_PIECE:
-                raise
-            if not self._found():
-                self.begin()
-            return False
-        if has and self._at < int(has[1]) + 1 < end:  # it took less, and says so
-            self._at, self.doubtful = int(has[1]) + 1, True
+        except BytesRefused as refused:
+            self._disagree(refused)
             return False
         self._at = end
         self._told(end)
         return True
+
+    def _disagree(self, refused: BytesRefused) -> None:
+        """A piece was refused: for its place, which the registry is asked for, or its size, which is halved.
+
+        Raises:
+            BytesRefused: it was not the first, or pieces would become too small.
+        """
+        before, self._refusals = self._at, self._refusals + 1
+        if self._refusals > _MOST_REFUSALS:
+            raise refused
+        if not self._found():
+            self.begin()
+        if self._at in (0, before):
+            self._piece //= 2
+        if self._piece < SMALLEST_PIECE:
+            raise refused
 
     def _found(self) -> bool:
         """Whether the registry has a part of it; then ``_at`` and the address are as it says.
