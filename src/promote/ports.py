@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from promote.core.facts import Target
+from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
 from promote.core.review import Review
@@ -31,6 +31,7 @@ from promote.core.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 Tensors = Mapping[str, "np.ndarray"]
 """Arrays by tensor name."""
@@ -87,6 +88,23 @@ class Outputs:
     exported: Mapping[str, Tensors]
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a fetched bundle is judged by.
+
+    Args:
+        target: as it is measured now.
+        facts: read from the model's own files.
+        config: the bundle's.
+        folder: its model directory.
+    """
+
+    target: Target
+    facts: ModelFacts
+    config: "ModelConfig"
+    folder: ModelFolder
+
+
 class Registry(Protocol):
     """Where bundles live: an OCI registry or an OCI layout on disk."""
 
@@ -132,6 +150,9 @@ class Ledger(Protocol):
 
     def record(self, release: Release, promotion_id: str, report: Mapping[str, bytes]) -> Promotion:
         """Tags, describes and links the version; ``report`` maps artifact names to content."""
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """Versions that were promoted, newest first."""
 
     def review(self, name: str, version: int, target: str) -> Review:
         """What a person said of this version for this target."""
@@ -275,6 +296,17 @@ class World(Protocol):
     def ledger(self) -> Ledger:
         """Where a person looks."""
 
+    def examine(self, stored: Stored, files: Mapping[str, str]) -> Examined:
+        """Reads a fetched bundle, and measures the target.
+
+        Args:
+            stored: as the registry holds it.
+            files: path in the bundle -> path on disk.
+
+        Raises:
+            IntegrityError: a file that cannot be what the bundle says.
+        """
+
     @property
     def store(self) -> Store:
         """The target's model repository."""
@@ -285,6 +317,7 @@ class World(Protocol):
 
 
 __all__ = [
+    "Examined",
     "Exporter",
     "Ledger",
     "Outputs",

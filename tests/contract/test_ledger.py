@@ -125,6 +125,15 @@ def test_a_name_that_is_no_model_name_is_refused(part):
         part.open().next_version("x' OR name = 'y", "id1")
 
 
+def test_versions_are_those_that_were_recorded_newest_first(part, name):
+    assert part.open().versions(name) == ()
+    for promotion in ("id1", "id2", "id3"):
+        part.open().reserve(name, promotion, part.candidate())
+    for promotion, version in (("id1", 1), ("id2", 2)):
+        part.open().record(part.release(name, version), promotion, REPORT)
+    assert part.open().versions(name) == (2, 1)
+
+
 def test_a_recorded_version_waits_for_its_review(part, name):
     version = part.open().reserve(name, "id1", part.candidate())
     promotion = part.open().record(part.release(name, version), "id1", REPORT)

@@ -44,16 +44,16 @@ class Version:
 class FakeLedger:
     """Versions by name and number; aliases by name and target."""
 
-    versions: dict[str, dict[int, Version]] = field(default_factory=dict)
+    versions_of: dict[str, dict[int, Version]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def reserve(self, name: str, promotion_id: str, candidate: Candidate) -> int:
         number = self.next_version(name, promotion_id)
-        self.versions.setdefault(name, {}).setdefault(number, Version(promotion_id))
+        self.versions_of.setdefault(name, {}).setdefault(number, Version(promotion_id))
         return number
 
     def next_version(self, name: str, promotion_id: str) -> int:
-        there = self.versions.get(model_name(name), {})
+        there = self.versions_of.get(model_name(name), {})
         same = [number for number, version in there.items() if version.promotion_id == promotion_id]
         return min(same) if same else max(there, default=0) + 1
 
@@ -70,6 +70,10 @@ class FakeLedger:
         shown = before.state if bundle.target.review else "not required"
         return Promotion(release=release, ui=f"fake:{bundle.name}/{bundle.version}", report="", review=shown)
 
+    def versions(self, name: str) -> tuple[int, ...]:
+        there = self.versions_of.get(model_name(name), {})
+        return tuple(sorted((number for number, version in there.items() if version.digest), reverse=True))
+
     def review(self, name: str, version: int, target: str) -> Review:
         return self._version(name, version).reviews.get(target, Review())
 
@@ -84,6 +88,6 @@ class FakeLedger:
             self.aliases[name, target] = version
 
     def _version(self, name: str, version: int) -> Version:
-        if version not in self.versions.get(model_name(name), {}):
+        if version not in self.versions_of.get(model_name(name), {}):
             raise NotFound(f"{name} has no version {version}")
-        return self.versions[name][version]
+        return self.versions_of[name][version]

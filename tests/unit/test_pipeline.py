@@ -2,11 +2,14 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from promote.adapters.repository_file import read_model
+from promote.core.bundle_files import read_config
 from promote.core.facts import Fact, HostFacts, ModelFacts, NodeUse, Target
 from promote.core.golden import join
 from promote.core.layout import content
@@ -19,7 +22,8 @@ from promote.core.verdict import Incompatible, Undecided
 from promote.errors import DeployFailed, InputError, IntegrityError, NotFound, Unavailable
 from promote.pipeline import Order, Prepared, deploy, promote_model, review_model, rollback, status
 from promote.pipeline.deploying import now
-from promote.ports import Outputs
+from promote.pipeline.noting import catch_up
+from promote.ports import Examined, Outputs
 from tests.fakes.bundle import TOLERANCE, X, Y, samples, times
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.store import FakeStore
@@ -131,6 +135,14 @@ class Bench:
     matrix: Matrix = MATRIX
     template: Template = field(default_factory=Template)
     progress: Story = field(default_factory=Story)
+    now: Target = DESK
+
+    def examine(self, stored, files):
+        """As the target is ``now``; the model's facts are those that its export had."""
+        self.log.append("examine")
+        path = Path(files[f"{stored.name}/config.pbtxt"])
+        config = read_config(path.read_bytes(), stored.name)
+        return Examined(self.now, self.exporter.facts, config, read_model(str(path.parent)))
 
     def promote(self, weight=2.0, target=DESK, **order):
         """A run of that weight, promoted as ``times``."""
@@ -155,7 +167,7 @@ class Bench:
         return {v: float(self.server.infer("times", v, {"x": one}, "http")["y"][0, 0]) for v in loaded}
 
     def untouched(self):
-        return not self.registry.manifests and not self.ledger.versions and not self.store.placed
+        return not self.registry.manifests and not self.ledger.versions_of and not self.store.placed
 
 
 def candidate(run_id, weight, *, flavour="onnx", facts=ModelFacts()):  # noqa: B008
@@ -206,8 +218,8 @@ def test_a_run_is_found_exported_proven_and_only_then_reserved_pushed_and_record
     stored = promotion.release.stored
     assert (stored.name, stored.version, promotion.review) == ("times", 1, "not required")
     assert bench.registry.manifests.keys() == {("times", "v1"), ("times", stored.digest)}
-    assert bench.ledger.versions["times"][1].digest == stored.digest
-    assert bench.ledger.versions["times"][1].report["passport.json"] == promotion.release.bundle.passport
+    assert bench.ledger.versions_of["times"][1].digest == stored.digest
+    assert bench.ledger.versions_of["times"][1].report["passport.json"] == promotion.release.bundle.passport
 
 
 def test_promoting_twice_is_resuming_and_another_run_is_the_next_version(bench):
@@ -337,7 +349,7 @@ def test_a_first_deployment_loads_replays_over_both_protocols_and_is_committed(b
     ]  # fmt: skip
     assert bench.answers() == {1: 2.0}
     assert bench.store.current("times").digest == deployment.live.digest
-    assert bench.ledger.versions["times"][1].serves["desk"] == f"live {deployment.live.digest}"
+    assert bench.ledger.versions_of["times"][1].serves["desk"] == f"live {deployment.live.digest}"
 
 
 def test_the_former_version_serves_until_the_new_one_has_answered(bench):
@@ -352,7 +364,9 @@ def test_the_former_version_serves_until_the_new_one_has_answered(bench):
     assert (deployment.former.version, deployment.live.version) == (1, 2)
     assert bench.store.policy["times"] == (2,)
     assert ("times", 1) in bench.store.placed
-    serves = {number: version.serves["desk"].split()[0] for number, version in bench.ledger.versions["times"].items()}
+    serves = {
+        number: version.serves["desk"].split()[0] for number, version in bench.ledger.versions_of["times"].items()
+    }
     assert serves == {1: "kept", 2: "live"}
 
 
@@ -380,7 +394,7 @@ def test_a_version_the_server_refuses_leaves_the_former_serving_and_the_reason_i
         bench.deploy(2)
     standing(bench)
     assert ("times", 2) not in bench.store.placed
-    assert "desk" not in bench.ledger.versions["times"][2].serves
+    assert "desk" not in bench.ledger.versions_of["times"][2].serves
 
 
 def test_a_version_that_never_becomes_ready_leaves_the_former_serving(bench):
@@ -529,7 +543,101 @@ def test_a_deployment_stands_even_when_mlflow_cannot_be_told(bench):
     deployment = bench.deploy(1)
     assert deployment.live.version == 1
     standing(bench)
-    assert deployment.warnings == ("MLflow was not told: MLflow does not answer",)
+    (warning,) = deployment.warnings
+    assert warning.startswith("MLflow was not told: MLflow does not answer; ")
+
+
+def serves(bench):
+    versions = bench.ledger.versions_of["times"].items()
+    return {number: version.serves["desk"].split()[0] for number, version in versions if "desk" in version.serves}
+
+
+def test_what_mlflow_missed_is_told_by_the_next_command_that_reaches_it(bench):
+    bench.up(2.0, 3.0, 4.0)
+    deployed, bench.ledger._part.deployed = bench.ledger._part.deployed, fail(Unavailable("MLflow does not answer"))
+    assert rollback("times", DESK, "ada", bench).warnings
+    assert rollback("times", DESK, "ada", bench, version=1).warnings
+    assert serves(bench) == {1: "kept", 2: "kept", 3: "live"}
+    bench.ledger._part.deployed = deployed
+    assert catch_up(DESK, bench) == ("times",)
+    assert serves(bench) == {1: "live", 2: "kept", 3: "kept"}
+    assert bench.ledger.aliases["times", "desk"] == 1
+    assert catch_up(DESK, bench) == ()
+
+
+def test_a_deployment_tells_what_mlflow_missed_of_another_model(bench):
+    bench.up(2.0)
+    bench.store.heard.clear()
+    bench.ledger.versions_of["times"][1].serves.clear()
+    bench.promote(3.0, name="others")
+    deploy("others", "v1", DESK, "ada@desk", bench)
+    assert serves(bench) == {1: "live"}
+
+
+def test_the_host_is_measured_and_judged_anew_before_anything_is_placed(bench):
+    bench.promote()
+    small = Fact(1, "metrics of Triton at desk:8000", measured=True)
+    bench.now = replace(DESK, host=replace(DESK.host, memory_bytes=small))
+    bench.log.clear()
+    refused = bench.deploy(1)
+    assert isinstance(refused, Incompatible)
+    assert [f.rule for f in refused.findings if f.outcome.value == "broken"] == ["memory-fit"]
+    assert bench.log == ["registry.resolve", "registry.fetch", "examine"]
+    assert not bench.store.placed
+    assert not any(words[0] == "load" for words in bench.server.asked)
+    bench.now = DESK
+    assert bench.deploy(1).live.version == 1
+
+
+def test_a_former_version_that_does_not_retire_is_told_and_the_new_one_serves(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+
+    def trouble(versions):
+        if versions == (2,):
+            raise DeployFailed("load times: out of memory")
+
+    bench.server.trouble = trouble
+    deployment = bench.deploy(2)
+    assert deployment.warnings == ("version 1 is still loaded beside version 2: load times: out of memory",)
+    assert bench.store.current("times").version == 2
+    assert bench.answers() == {1: 2.0, 2: 3.0}
+
+
+def test_the_record_names_the_new_version_before_the_former_one_retires(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    said = []
+    bench.server.trouble = lambda versions: said.append((versions, bench.store.current("times").version))
+    bench.deploy(2)
+    assert said == [((1, 2), 1), ((2,), 2)]
+
+
+def test_as_many_versions_stay_on_disk_as_the_target_says(bench):
+    keeps_one = replace(DESK, keep=1)
+    bench.up(2.0, 3.0, 4.0, target=keeps_one)
+    assert sorted(version for _, version in bench.store.placed) == [2, 3]
+    with pytest.raises(NotFound):
+        rollback("times", keeps_one, "ada", bench, version=1)
+    standing(bench, version=3, weight=4.0)
+    assert bench.deploy(1, keeps_one).live.version == 1  # from the registry
+
+
+def test_versions_that_cannot_be_removed_are_told(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    bench.store.prune = fail(Unavailable("disk full"))
+    assert bench.deploy(2).warnings == ("old versions are still on disk: disk full",)
+
+
+def test_a_model_alone_is_its_newest_approved_version(bench):
+    for weight in (2.0, 3.0, 4.0):
+        bench.promote(weight, target=GUARDED)
+    assert isinstance(deploy("times", "", GUARDED, "ada", bench), NotApproved)
+    review_model("times", "v2", GUARDED, Review(state=APPROVED, by="ada"), bench)
+    review_model("times", "v3", GUARDED, Review(state=REJECTED, by="ada"), bench)
+    assert deploy("times", "", GUARDED, "ada", bench).live.version == 2
+    assert deploy("times", "", DESK, "ada", bench).live.version == 3  # no review asked for
 
 
 # roll back

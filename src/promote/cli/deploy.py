@@ -4,9 +4,10 @@ import click
 
 from promote.cli import options
 from promote.cli.progress import choose
-from promote.cli.render import CODES, print_facts, print_json, say
+from promote.cli.render import CODES, print_facts, print_json, print_verdict, say
 from promote.core.names import printable
 from promote.core.stages import Deployment
+from promote.core.verdict import Incompatible, Undecided
 
 
 @click.command()
@@ -19,25 +20,42 @@ from promote.core.stages import Deployment
 def command(config: str | None, reference: str, target_name: str, registry: str, as_json: bool, quiet: bool) -> int:
     """Bring REFERENCE (MODEL:vN or MODEL@sha256:...) to a target's Triton and prove that it answers.
 
-    The former version serves until the new one has answered every golden input over HTTP and gRPC.
+    MODEL alone is its newest version that is approved for the target. The target is measured and the verdict given anew;
+    the former version serves until the new one has answered every golden input over HTTP and gRPC.
     """
     from promote.adapters.settings import current_user
     from promote.pipeline import deploy
     from promote.wiring import open_wiring
 
-    name, version = options.split_reference(reference)
+    name, version = options.split_reference(reference, newest=True)
     wiring = open_wiring(config, choose(quiet or as_json), registry=registry or options.split_base(reference))
     target = wiring.target(target_name)
     with wiring.world(target) as world:
         outcome = deploy(name, version, target, current_user(), world)
     if isinstance(outcome, Deployment):
         return report_deployment("deploy", outcome, target_name, as_json=as_json, quiet=quiet)
+    if isinstance(outcome, Incompatible | Undecided):
+        return _unfit(outcome, as_json)
     code = CODES[outcome.word]
     if as_json:
         print_json("deploy", code, state=outcome.word, reason=outcome.reason, target=target_name)
     else:
         say(click.style(outcome.word, fg="red", bold=True) + f": {outcome.reason}")
         say("\n" + click.style("hint: ", fg="cyan") + f"promote review show {reference} --target {target_name}")
+    return code
+
+
+def _unfit(outcome: Incompatible | Undecided, as_json: bool) -> int:
+    """The rules refuse it for the target as it is now, whatever they said when it was promoted."""
+    from promote.core.passport import plain
+
+    code = CODES[outcome.word]
+    if as_json:
+        print_json("deploy", code, verdict=outcome.word, target=outcome.target, findings=plain(outcome.findings))
+    else:
+        say()
+        print_verdict(outcome.word, outcome.target, outcome.findings)
+        say("\nnothing was deployed: what served before serves on")
     return code
 
 

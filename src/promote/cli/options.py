@@ -20,8 +20,12 @@ as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One J
 quiet: Decorator = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary: stdout alone.")
 
 
-def split_reference(text: str) -> tuple[str, str]:
+def split_reference(text: str, *, newest: bool = False) -> tuple[str, str]:
     """``ner:v3`` or ``ner@sha256:...`` (a registry before the name is allowed and must be the configured one's).
+
+    Args:
+        text: as the user typed it.
+        newest: a model alone will do; its reference is then empty.
 
     Returns:
         The model's name, and its tag or digest.
@@ -29,6 +33,8 @@ def split_reference(text: str) -> tuple[str, str]:
     Raises:
         InputError: neither form.
     """
+    if newest and (alone := re.fullmatch(r"(?:.*/)?([^/@:]+)", text)):
+        return alone[1], ""
     match = re.fullmatch(r"(?:.*/)?([^/@:]+)(?:@(sha256:[0-9a-f]{64})|:([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))", text)
     if not match:
         raise InputError(f"{text!r} names no version", hint="MODEL:vN or MODEL@sha256:<64 hex digits>")

@@ -286,6 +286,7 @@ class Target:
         bare: a runtime alone, without Triton: rules about the server and its configuration do not apply.
         notes: what is declared only and wants a probe, a line each.
         metrics: ``host:port`` of Triton's metrics endpoint; ``None``: port 8002 where its HTTP endpoint is.
+        keep: how many versions that served before stay on its disk for a rollback.
         probed: when its facts were measured; ``None``: never.
     """
 
@@ -302,4 +303,5 @@ class Target:
     bare: bool = False
     notes: tuple[str, ...] = ()
     metrics: str | None = None
+    keep: int = 3
     probed: Probed | None = None

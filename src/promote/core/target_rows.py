@@ -66,6 +66,7 @@ class TargetRow(BaseModel):
     review: bool = True
     max_batch_size: Count = 8
     max_sequence: Count | None = None
+    keep: Annotated[int, Field(ge=1, le=1000)] = 3
     notes: tuple[str, ...] = ()
 
 
@@ -172,6 +173,7 @@ def _onto(target: Target, row: TargetRow, given: set[str], source: str) -> Targe
         "review",
         "max_batch_size",
         "max_sequence",
+        "keep",
         "notes",
     }
     fields: dict[str, Any] = {name: getattr(row, name) for name in plain}

@@ -1,4 +1,6 @@
-"""One digest brought to a target, and the former one brought back. Not here: the switch itself (``switching``)."""
+"""One digest brought to a target, and the former one brought back. Not here: the switch itself (``switching``), and what
+MLflow is told of it (``noting``).
+"""
 
 import time
 from dataclasses import replace
@@ -6,39 +8,78 @@ from datetime import UTC, datetime
 
 from promote.core.facts import Target
 from promote.core.review import Approved, NotApproved, Rejected, Review, approve
+from promote.core.rules.engine import check
 from promote.core.stages import Deployed, Deployment, Stored
-from promote.errors import NotFound, PromoteError
+from promote.core.verdict import Compatible, Incompatible, Undecided, judge
+from promote.errors import NotFound
+from promote.pipeline.noting import note
 from promote.pipeline.switching import switch
 from promote.ports import World
 
+Refused = NotApproved | Rejected | Incompatible | Undecided
 
-def deploy(name: str, reference: str, target: Target, by: str, world: World) -> Deployment | NotApproved | Rejected:
+
+def deploy(name: str, reference: str, target: Target, by: str, world: World) -> Deployment | Refused:
     """Brings one digest to ``target`` and proves that it answers; the former version serves until then.
+
+    Args:
+        name: of the model.
+        reference: ``vN``, another tag, or ``sha256:...``; empty: the newest version that is approved for the target.
+        target: where to.
+        by: who deploys.
+        world: the parts.
 
     Raises:
         DeployFailed: the target refused it or answered wrongly; the former version serves.
     """
     with world.progress.stage("resolve", name) as step:
-        stored = world.registry.resolve(name, reference)
-        step.say(f"version {stored.version}, {stored.digest}")
-    review = world.ledger.review(name, stored.version, target.name) if target.review else Review()
-    approved = approve(stored, target, review)
-    if not isinstance(approved, Approved):
-        return approved
+        approved = _approved(name, reference, target, world)
+        if not isinstance(approved, Approved):
+            return approved
+        step.say(f"version {approved.stored.version}, {approved.stored.digest}")
     with world.store.lock(name):
-        deployment = _bring_up(approved, by, world)
-    return _note(deployment, target, world)
+        outcome = _bring_up(approved, by, world)
+    return note(outcome, target, world) if isinstance(outcome, Deployment) else outcome
 
 
-def _bring_up(approved: Approved, by: str, world: World) -> Deployment:
+def _approved(name: str, reference: str, target: Target, world: World) -> Approved | NotApproved | Rejected:
+    """The digest, and the decision about it; without a reference the newest one that somebody agreed to."""
+    if reference:
+        stored = world.registry.resolve(name, reference)
+        return approve(stored, target, _review(stored, target, world))
+    for version in world.ledger.versions(name):
+        if not target.review or world.ledger.review(name, version, target.name).state == "approved":
+            stored = world.registry.resolve(name, f"v{version}")
+            found = approve(stored, target, _review(stored, target, world))
+            if isinstance(found, Approved):
+                return found
+    return NotApproved(f"no version of {name} is approved for {target.name}")
+
+
+def _review(stored: Stored, target: Target, world: World) -> Review:
+    return world.ledger.review(stored.name, stored.version, target.name) if target.review else Review()
+
+
+def _bring_up(approved: Approved, by: str, world: World) -> Deployment | Incompatible | Undecided:
     stored = approved.stored
     started = time.monotonic()
     former = world.store.current(stored.name)
     world.server.require()
-    with world.progress.stage("fetch", f"from {stored.repository}") as step, world.store.staging(stored) as folder:
-        world.store.place(stored, world.registry.fetch(stored, folder, step))
-    live = _deployed(stored, by)
-    return switch(former, live, world, started, new=former is None or former.version != live.version)
+    with world.store.staging(stored) as folder:
+        with world.progress.stage("fetch", f"from {stored.repository}") as step:
+            files = world.registry.fetch(stored, folder, step)
+        with world.progress.stage("check", f"against {approved.target.name} as it is now") as step:
+            seen = world.examine(stored, files)
+            findings = check(
+                seen.facts, seen.target, world.matrix,
+                config=seen.config, name=stored.name, version=stored.version, folder=seen.folder,
+            )  # fmt: skip
+            verdict = judge(stored, approved.target.name, findings)
+            step.say(verdict.word)
+        if not isinstance(verdict, Compatible):
+            return verdict
+        world.store.place(stored, files)
+    return switch(former, _deployed(stored, by), approved.target.keep, world, started)
 
 
 def rollback(name: str, target: Target, by: str, world: World, version: int | None = None) -> Deployment:
@@ -55,8 +96,8 @@ def rollback(name: str, target: Target, by: str, world: World, version: int | No
         goal = _before(live, world.store.history(name), version, target)
         world.server.require()
         back = replace(goal, since=now(), by=by, state="live")
-        deployment = switch(live, back, world, time.monotonic(), new=False)
-    return _note(deployment, target, world)
+        deployment = switch(live, back, target.keep, world, time.monotonic())
+    return note(deployment, target, world)
 
 
 def _before(live: Deployed, history: tuple[Deployed, ...], version: int | None, target: Target) -> Deployed:
@@ -67,21 +108,6 @@ def _before(live: Deployed, history: tuple[Deployed, ...], version: int | None, 
     there = ", ".join(f"v{d.version}" for d in earlier) or "none"
     wanted = f"v{version}" if version else "an earlier version"
     raise NotFound(f"{wanted} of {live.name} never served on {target.name}", hint=f"versions to go back to: {there}")
-
-
-def _note(deployment: Deployment, target: Target, world: World) -> Deployment:
-    """MLflow is the view, not the ledger: a deployment stands even when MLflow cannot be told, with a warning."""
-    live = deployment.live
-    with world.progress.stage("note", "in MLflow") as step:
-        try:
-            world.ledger.deployed(live.name, live.version, target.name, live.digest, "live")
-            if deployment.former and deployment.former.version != live.version:
-                former = deployment.former
-                world.ledger.deployed(former.name, former.version, target.name, former.digest, "kept")
-        except PromoteError as error:
-            step.say("failed")
-            return replace(deployment, warnings=(f"MLflow was not told: {error.message}",))
-    return deployment
 
 
 def _deployed(stored: Stored, by: str) -> Deployed:

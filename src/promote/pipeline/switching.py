@@ -11,16 +11,26 @@ from promote.ports import World
 READY_SECONDS = 120.0
 
 
-def switch(former: Deployed | None, live: Deployed, world: World, started: float, *, new: bool) -> Deployment:
-    """The former version serves until the new one has answered; whatever fails before that puts it back."""
+def switch(former: Deployed | None, live: Deployed, keep: int, world: World, started: float) -> Deployment:
+    """The former version serves until the new one has answered; whatever fails before that puts it back.
+
+    The record names the new version before the former one retires: ended in between, both answer, and what the record
+    says is true.
+
+    Args:
+        former: what the record says serves; ``None`` for a first deployment.
+        live: what shall serve; it is placed.
+        keep: how many versions that served before stay on disk.
+        world: the parts.
+        started: ``time.monotonic()`` when the command began with the target.
+    """
     beside = former.version if former and former.version != live.version else None
+    new = not any(served.version == live.version for served in world.store.history(live.name))
     try:
         with world.progress.stage("load", f"{live.name} version {live.version}"):
             _load(live, beside, world)
         replays = prove(live.name, live.version, world)
         with world.progress.stage("commit", f"{live.name} version {live.version} is live"):
-            if beside is not None:
-                _load(live, None, world)
             world.store.commit(live)
     except BaseException as error:
         _restore(former, live, world, because=error, new=new)
@@ -30,7 +40,31 @@ def switch(former: Deployed | None, live: Deployed, world: World, started: float
             )
             raise DeployFailed(error.message, hint=serves) from error
         raise
-    return Deployment(live=live, former=former, replays=replays, seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    warnings = _retire(live, beside, keep, world)
+    return Deployment(live=live, former=former, replays=replays, seconds=seconds, warnings=warnings)
+
+
+def _retire(live: Deployed, former: int | None, keep: int, world: World) -> tuple[str, ...]:
+    """The former version stops, and those beyond the kept ones leave the disk; what fails here changes nothing of what serves."""
+    warnings = []
+    if former is not None:
+        with world.progress.stage("retire", f"{live.name} version {former}") as step:
+            try:
+                _load(live, None, world)
+            except PromoteError as error:
+                step.say("failed")
+                warnings.append(f"version {former} is still loaded beside version {live.version}: {error.message}")
+                return tuple(warnings)
+    try:
+        gone = world.store.prune(live.name, keep)
+    except PromoteError as error:
+        warnings.append(f"old versions are still on disk: {error.message}")
+    else:
+        if gone:
+            with world.progress.stage("prune", f"{live.name} " + ", ".join(f"v{version}" for version in gone)):
+                pass
+    return tuple(warnings)
 
 
 def _load(live: Deployed, beside: int | None, world: World) -> None:
@@ -64,7 +98,7 @@ def _restore(former: Deployed | None, failed: Deployed, world: World, *, because
                 world.server.unload(failed.name)
             else:
                 _load(former, None, world)
-            if new and not any(d.version == failed.version for d in world.store.history(failed.name)):
+            if new:
                 world.store.withdraw(failed.name, failed.version)
     except PromoteError as error:
         raise DeployFailed(

@@ -22,20 +22,41 @@ class Hosts(Data):
 
     def target(self, name: str) -> Target:
         """A target as declared, settled against its last probe, and against measuring now where it is this machine."""
-        from promote.adapters.probe.records import last
+        return self._settled(self.declared(name), HostFacts())
+
+    def measured(self, target: Target) -> Target:
+        """The target with what its Triton, and ``nvidia-smi`` as its last probe reached it, say now.
+
+        What does not answer stays as it was declared or last probed; of a probe of another Triton release nothing is kept.
+        """
+        from promote.adapters.probe.measure import measure
+
+        declared, former = self.declared(target.name), self._last(target.name)
+        ssh, here = (former.ssh, former.here) if former else ("", False)
+        return self._settled(declared, measure(declared, self.matrix, today().isoformat(), ssh=ssh, here=here).facts)
+
+    def _settled(self, target: Target, now: HostFacts) -> Target:
         from promote.core.probe_record import probed, settled
 
-        target = self.declared(name)
-        probe = last(self.settings.path(self.settings.work_dir), name)
-        if probe is None and not target.local:
-            return target
+        probe = self._last(target.name)
         facts = probe.facts if probe else HostFacts()
+        if now.triton and facts.triton and now.triton.value != facts.triton.value:
+            facts = HostFacts()
+        facts = _over(facts, now)
         if target.local:
             from promote.adapters.host import measure_here
 
             facts = _over(facts, measure_here())
-        dated = probed(probe, today()) if probe else None
-        return dataclasses.replace(settled(target, facts, self.matrix), probed=dated)
+        if facts == HostFacts():
+            return target
+        return dataclasses.replace(
+            settled(target, facts, self.matrix), probed=probed(probe, today()) if probe else None
+        )
+
+    def _last(self, name: str) -> "Probe | None":
+        from promote.adapters.probe.records import last
+
+        return last(self.settings.path(self.settings.work_dir), name)
 
     def declared(self, name: str) -> Target:
         """A target of the matrix, completed by the settings; nothing is measured."""

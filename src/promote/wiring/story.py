@@ -21,7 +21,8 @@ from promote.wiring.subjects import Subjects
 
 if TYPE_CHECKING:
     from promote.core.serving import Template
-    from promote.ports import Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
+    from promote.core.stages import Stored
+    from promote.ports import Examined, Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
 
 
 class Wiring(Subjects):
@@ -94,6 +95,10 @@ class LazyWorld:
     def exporter(self) -> Exporter:
         """Child processes in the work folder."""
         return self.wiring.exporter(self.work)
+
+    def examine(self, stored: Stored, files: Mapping[str, str]) -> Examined:
+        """See ``World``."""
+        return self.wiring.examined(self.target, stored, files)
 
     @cached_property
     def store(self) -> Store:

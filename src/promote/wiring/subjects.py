@@ -2,7 +2,7 @@
 
 import dataclasses
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     from promote.adapters.repository_file import Tree
-    from promote.core.stages import Candidate
+    from promote.core.stages import Candidate, Stored
+    from promote.ports import Examined
 
 _FORMATS = {"onnxruntime": "onnx", "tensorrt": "tensorrt"}
 
@@ -85,6 +86,20 @@ class Subjects(Parts):
             facts = self.read_facts(paths[f"{name}/{stored.version}/model.onnx"])
             folder = read_model(f"{work}/{name}")
         return Subject(stored.reference, facts, config, name, stored.version, folder=folder)
+
+    def examined(self, target: Target, stored: "Stored", files: Mapping[str, str]) -> "Examined":
+        """A fetched bundle read, and the target measured now."""
+        from promote.adapters.repository_file import read_model
+        from promote.core.bundle_files import read_config
+        from promote.ports import Examined
+
+        config = files[f"{stored.name}/config.pbtxt"]
+        return Examined(
+            target=self.measured(target),
+            facts=self.read_facts(files[f"{stored.name}/{stored.version}/model.onnx"]),
+            config=read_config(Path(config).read_bytes(), stored.name),
+            folder=read_model(str(Path(config).parent)),
+        )
 
     def run_subject(self, run_id: str, model: str = "") -> Subject:
         """The model of a run: read where it is ONNX, else as the run declares it and the plan shall make it."""

@@ -44,7 +44,7 @@ class _Asking:
     image: str
     ssh: str
     here: bool
-    read_image: ReadImage
+    read_image: ReadImage | None
     facts: HostFacts = field(default_factory=HostFacts)
     metrics: Metrics | None = None
     memory: HostFacts = field(default_factory=HostFacts)  # by the metrics; nvidia-smi knows better
@@ -101,7 +101,7 @@ class _Asking:
         return f"{_counted(cards)} on {where}"
 
     def ask_image(self) -> str | None:
-        if not self.image or self.target.local:
+        if not self.image or self.read_image is None or self.target.local:
             return None
         arch = self.target.host.arch.value if self.target.host.arch else "x86_64"
         name, environment = self.read_image(self.image, arch)
@@ -130,7 +130,7 @@ def measure(
     target: Target,
     matrix: Matrix,
     date: str,
-    read_image: ReadImage,
+    read_image: ReadImage | None = None,
     *,
     image: str = "",
     ssh: str = "",
@@ -142,7 +142,7 @@ def measure(
         target: as declared.
         matrix: says which release a server version is of.
         date: the day, ``2026-11-24``.
-        read_image: reads a container image's environment.
+        read_image: reads a container image's environment; ``None``: images are not read.
         image: the container image that runs there; empty: not read.
         ssh: where ``nvidia-smi`` runs; empty: see ``here``.
         here: ``nvidia-smi`` runs on this machine.

@@ -89,6 +89,10 @@ class MlflowLedger:
         shown = review if bundle.target.review else NOT_REQUIRED
         return Promotion(release=release, ui=versions.page(version), report=page, review=shown)
 
+    def versions(self, name: str) -> tuple[int, ...]:
+        """See ``promote.ports.Ledger``."""
+        return tuple(sorted(self._versions(name).tagged("promote.digest"), reverse=True))
+
     def review(self, name: str, version: int, target: str) -> Review:
         """See ``promote.ports.Ledger``. A state that is neither approved nor rejected is pending."""
         tags = self._versions(name).tags(version)

@@ -3,7 +3,7 @@
 Not here: what the tags mean (``ledger``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,9 @@ class Versions:
 
     def numbers(self, promotion_id: str = "") -> list[int]:
         """Those there are; those that carry ``promotion_id`` where one is given."""
+        return self._search(lambda tags: promotion_id in ("", tags.get(ID_TAG, "")))
+
+    def _search(self, wanted: Callable[[Mapping[str, str]], bool]) -> list[int]:
         found: list[int] = []
         token = None
         while True:
@@ -38,9 +41,13 @@ class Versions:
                 page = self.link.client.search_model_versions(
                     f"name = '{self.name}'", max_results=_PAGE, page_token=token
                 )
-            found += [int(v.version) for v in page if promotion_id in ("", v.tags.get(ID_TAG, ""))]
+            found += [int(v.version) for v in page if wanted(v.tags)]
             if not (token := page.token):
                 return found
+
+    def tagged(self, tag: str) -> list[int]:
+        """Those that carry ``tag``."""
+        return self._search(lambda tags: tag in tags)
 
     def make(self, logged: Logged, run_id: str, tags: Mapping[str, str]) -> int:
         """A new version of a run's model; the registered model is made where it is not there."""
