@@ -150,7 +150,9 @@ def test_user_and_password_of_the_environment_are_for_the_registry_of_the_settin
     assert sent(seen) == ({f"{USER}:{SECRET}"} if same else set())
 
 
-def test_a_layout_in_the_settings_names_nobody_to_log_in_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layout_in_the_settings_names_nobody_to_log_in_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PROMOTE_REGISTRY_USERNAME", USER)
@@ -158,6 +160,7 @@ def test_a_layout_in_the_settings_names_nobody_to_log_in_to(tmp_path: Path, monk
     with asking("Basic") as (host, seen):
         assert run(["matrix", "refresh", "--image", f"{host}/nvidia/tritonserver:26.04-py3"]) == 4
     assert sent(seen) == set()
+    assert capsys.readouterr().err.endswith(f"hint: docker login {host}\n")  # the variables would not go there
 
 
 def test_docker_logins_are_still_used_for_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from promote.core.facts import HostFacts, Target
 from promote.core.matrix import bare_runtime, new_target, with_settings
-from promote.errors import IntegrityError
+from promote.errors import AuthError, IntegrityError
 from promote.wiring.data import Data
 
 if TYPE_CHECKING:
@@ -104,7 +104,13 @@ class Hosts(Data):
         from promote.adapters.oci.credentials import login_of
         from promote.adapters.oci.image import parse_reference, read_image
 
-        return read_image(reference, arch, login_of(os.environ, self.registry_host, parse_reference(reference)[0].host))
+        host = parse_reference(reference)[0].host
+        try:
+            return read_image(reference, arch, login_of(os.environ, self.registry_host, host))
+        except AuthError as error:
+            if host == self.registry_host:
+                raise
+            raise AuthError(error.message, hint=f"docker login {host}") from None
 
     def targets(self) -> tuple[Target, ...]:
         """All of them, by name."""

@@ -44,7 +44,7 @@ class PlainSession(requests.Session):
         self.headers.update({"User-Agent": "promote", "Accept-Encoding": "identity"})
 
 
-class _TokenSession(PlainSession):
+class TokenSession(PlainSession):
     """What oras asks for tokens with: only services that belong to the registry, no redirect, answers checked."""
 
     def __init__(self, origin: Origin) -> None:
@@ -52,6 +52,12 @@ class _TokenSession(PlainSession):
         self._origin = origin
 
     def request(self, method: str, url: str, **more: Any) -> requests.Response:  # type: ignore[override]
+        """The answer, a 200 with a token in it.
+
+        Raises:
+            AuthError: no service of this registry, refused, or no token.
+            Unavailable: it does not answer.
+        """
         check_realm(url, self._origin)
         if isinstance(asked := more.get("params"), dict) and isinstance(scope := asked.get("scope"), str):
             asked["scope"] = scope.split(" ")  # once for each, as the token specification of distribution says
@@ -95,7 +101,7 @@ def check_realm(realm: str, origin: Origin) -> None:
         raise AuthError(
             f"{origin.host} asks to send credentials to {shown(realm)}, another host", hint="nothing was sent there"
         )
-    if scheme != "https" and not (is_loopback(realm) and is_loopback(origin.url)):
+    if scheme != "https" and not is_loopback(realm):  # then the registry is on this machine too: one host
         raise AuthError(
             f"{origin.host} asks to send credentials unencrypted to {shown(realm)}", hint="nothing was sent there"
         )
@@ -129,7 +135,7 @@ class RegistryAuth:
         challenge = refusal.headers.get("WWW-Authenticate", "")
         if self._oras is None:
             self._oras = HostAuth(self._origin.host, self._env)
-            self._oras.session, self._oras._tls_verify = _TokenSession(self._origin), True
+            self._oras.session, self._oras._tls_verify = TokenSession(self._origin), True
         if self._oras.known and not self._origin.private:
             raise AuthError(
                 f"{self._origin.host} is spoken to unencrypted, so it gets no credentials", hint="use https://"

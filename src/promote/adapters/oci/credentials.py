@@ -48,7 +48,7 @@ class HostAuth(TokenAuth):  # type: ignore[misc]
 
     def __init__(self, host: str, env: Mapping[str, str]) -> None:
         super().__init__()
-        self._env = {key: value for key, value in env.items() if key not in (USERNAME, PASSWORD)}
+        self._env = env
         self.identity = ""  # what a token service takes instead of user and password
         self.source = ""  # where the credentials came from, never what they are
         if env.get(USERNAME) or env.get(PASSWORD):
@@ -65,9 +65,8 @@ class HostAuth(TokenAuth):  # type: ignore[misc]
             )
         self._auth_config = _narrowed(config, key)
         self.identity = entry.identitytoken
-        if not self.identity:  # docker too prefers it to user and password
-            self._load_auth(key)
-        helper = self._auth_config.get("credHelpers", {}).get(key) if not entry.identitytoken else ""
+        self._load_auth(key)
+        helper = self._auth_config.get("credHelpers", {}).get(key)
         self.source = (f"docker-credential-{helper}" if helper else "docker's configuration") if self.known else ""
 
     @property
