@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from promote.adapters.oci import auth, credentials
 from promote.adapters.oci.auth import TokenSession
-from promote.adapters.oci.origin import parse_origin
+from promote.adapters.oci.mount import SMALLEST, Mounts
+from promote.adapters.oci.origin import is_repository, media_type, origin_of, parse_origin, shown
 from promote.adapters.oci.registry import open_registry
 from promote.errors import AuthError, InputError, PromoteError, Unavailable
-from tests.contract.test_registry_hostile import BASIC, LOGIN, MODEL, Answer, Liar, honest, liar, other  # noqa: F401
+from tests.contract.test_registry_hostile import BASIC, BLOBS, BUNDLE, LOGIN, MODEL, Answer, Liar, honest, liar, other  # noqa: F401
+from tests.fakes.registry import Steps
 from tests.parts.registry import free_port
 
 # What a token service gives.
@@ -256,3 +260,105 @@ def test_half_a_login_is_none(liar: Liar, user: str, password: str) -> None:  # 
     asks_who(liar)
     env = {"PROMOTE_REGISTRY_USERNAME": user, "PROMOTE_REGISTRY_PASSWORD": password}
     fails(liar, AuthError, "go together", env)
+
+
+def test_each_right_has_a_token_of_its_own(liar: Liar, other: Liar, tmp_path: Path) -> None:  # noqa: F811
+    """No read carries the right to write, no write that of reading elsewhere; and no token is asked for twice."""
+    origin = parse_origin(f"{liar.url}/acme")
+    for number, blob in enumerate(sorted(BLOBS)):
+        Mounts(origin, tmp_path).keep(f"acme/{'ab'[number % 2]}", [(blob, SMALLEST)])
+    put: set[str] = set()
+
+    def right(method: str, query: dict[str, list[str]]) -> str:
+        own = "repository:acme/ner:" + ("pull" if method in ("GET", "HEAD") else "pull,push")
+        return " ".join([own, *(f"repository:{name}:pull" for name in query.get("from", []))])
+
+    def named(scopes: list[str]) -> str:
+        return hashlib.sha256(" ".join(scopes).encode()).hexdigest()
+
+    def answer(method: str, path: str, headers: dict[str, str]) -> Answer:
+        scope = right(method, parse_qs(headers["?"]))
+        if headers.get("Authorization") != f"Bearer {named(scope.split())}":
+            return 401, {"WWW-Authenticate": f'Bearer realm="{other.url}/token",service="x",scope="{scope}"'}, b""
+        if method == "PUT":
+            put.add(path.rpartition("/")[2])
+        if method in ("GET", "HEAD") and path.rpartition("/")[2] not in put:
+            return 404, {}, b""
+        return honest(method, path, headers)
+
+    liar.answer = answer
+    other.answer = lambda _, __, headers: token(named(parse_qs(headers["?"])["scope"]))
+    open_registry(f"{liar.url}/acme", LOGIN, mounts=tmp_path).push(BUNDLE, Steps())
+    given = [" ".join(parse_qs(urlsplit(path).query)["scope"]) for _, path, _ in other.asked]
+    assert sorted(given) == [
+        "repository:acme/ner:pull",
+        "repository:acme/ner:pull,push",
+        "repository:acme/ner:pull,push repository:acme/a:pull",
+        "repository:acme/ner:pull,push repository:acme/b:pull",
+    ]
+
+
+# Addresses.
+
+NO_REGISTRY = [
+    "ghcr.io/acme?token=canary", "ghcr.io/acme#canary", "ci:canary@ghcr.io/acme", "https://ci:canary@ghcr.io/acme",
+    "ci:canary@h://ghcr.io/acme", "ftp://ghcr.io/acme", "file:///etc", "gopher://ghcr.io/acme", "-ghcr.io/acme", "gh_cr.io/acme",
+    "ghcr.io:0/acme", "ghcr.io:123456/acme", "ghcr.io\n/acme", "ghcr.io/acme\n", "ghcr .io/acme", "ghcr.io/a//b", "ghcr.io/ACME",
+    "ghcr.io/a..b", "ghcr.io/../etc", "http://169.254.169.254/acme", "https://169.254.169.254/acme", "http://[fe80::1]/acme", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("base", NO_REGISTRY)
+def test_what_is_no_address_of_a_registry_is_refused_without_what_may_be_secret(base: str) -> None:
+    with pytest.raises(InputError) as told:
+        parse_origin(base)
+    assert "canary" not in f"{told.value!r} {told.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "private"),
+    [
+        ("ghcr.io/acme/models", "https://ghcr.io", True), ("https://ghcr.io", "https://ghcr.io", True),
+        ("127.0.0.1:5000/x", "http://127.0.0.1:5000", True), ("localhost:5000", "http://localhost:5000", True),
+        ("[::1]:5000/x", "http://[::1]:5000", True), ("localhost.evil.test/x", "https://localhost.evil.test", True),
+        ("127.0.0.1.evil.test/x", "https://127.0.0.1.evil.test", True), ("http://ghcr.io/x", "http://ghcr.io", False),
+        ("http://localhost.evil.test/x", "http://localhost.evil.test", False),
+        ("docker.io/acme", "https://registry-1.docker.io", True),
+    ],
+)  # fmt: skip
+def test_only_this_machine_is_spoken_to_unencrypted_unless_told(base: str, url: str, private: bool) -> None:
+    origin = parse_origin(base)
+    assert (origin.url, origin.private) == (url, private)
+
+
+@pytest.mark.parametrize("name", ["a._b", "a...b", "a-.b"])
+def test_a_model_name_that_is_no_repository_is_refused(name: str) -> None:
+    with pytest.raises(InputError):
+        parse_origin("ghcr.io/acme").repository(name)
+    assert parse_origin("ghcr.io/acme").repository("a__b") == "acme/a__b"
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert origin_of("https://ghcr.io/x") == origin_of("https://GHCR.io:443/y?z") == ("https", "ghcr.io", 443)
+    others = ("http://ghcr.io/x", "https://ghcr.io:444/x", "https://ghcr.io.evil.test/x", "https://ghcr.i0/x")
+    assert all(origin_of(url) != origin_of("https://ghcr.io") for url in others)
+    for url in (
+        "https://a@ghcr.io/x",
+        "https://ghcr.io@evil.test/x",
+        "ftp://ghcr.io/x",
+        "//ghcr.io/x",
+        "https:///x",
+        "x",
+        "",
+    ):
+        with pytest.raises(ValueError, match="not an http address"):
+            origin_of(url)
+
+
+def test_what_messages_show_of_addresses_and_types() -> None:
+    assert shown("https://ci:canary@ghcr.io:444/v2/x?sig=canary#canary") == "https://ghcr.io:444/v2/x"
+    assert media_type("application/vnd.oci.image.index.v1+json") == "'application/vnd.oci.image.index.v1+json'"
+    for echo in (BASIC, BASIC.partition(" ")[2], "", "application/x; canary", "application/Canary", "text/x\n"):
+        assert media_type(echo) == "of another type"
+    assert is_repository("acme/models/ner")
+    assert not any(is_repository(name) for name in ("../x", "a?b", "A", "", "a/", "a" * 256, "a\n"))

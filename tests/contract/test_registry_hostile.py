@@ -35,7 +35,8 @@ class Liar:
     """A web server that answers as a test says.
 
     Args:
-        answer: (method, path without query, headers) to state, headers, body; a body of a 200 without a length goes chunked.
+        answer: (method, path without query, headers with the query as ``?``) to state, headers, body; a body of a 200 without
+            a length goes chunked.
         asked: (method, path with query, headers) in order.
         lost: how often it loses a blob before it is given the manifest.
     """
@@ -60,7 +61,8 @@ def listening() -> Iterator[Liar]:
         def handle_any(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             liar.asked.append((self.command, self.path, dict(self.headers)))
-            state, headers, body = liar.answer(self.command, self.path.partition("?")[0], dict(self.headers))
+            path, _, query = self.path.partition("?")
+            state, headers, body = liar.answer(self.command, path, dict(self.headers) | {"?": query})
             self.send_response(state)
             chunked = headers.get("Transfer-Encoding") == "chunked"
             self.close_connection = "Content-Length" in headers  # a promise that is not kept
