@@ -162,6 +162,8 @@ def test_a_map_has_its_labels(labels, words):
         ("Transpose", {"perm": [0, 0, 1]}, {"perm": [2, 0, 1]}, {}),
         ("Transpose", {"perm": [0, 1, 3]}, {"perm": [0, 1]}, {}),
         ("Cast", {"to": 0}, {"to": 1}, {}),
+        ("Cast", {"to": 10, "saturate": 0}, {"to": 10, "saturate": 1}, {"opset": 19, "kinds": [TensorProto.FLOAT16]}),
+        ("Cast", {"to": 10, "saturate": 0}, {"to": 17, "saturate": 0}, {"opset": 19, "kinds": [0]}),
         ("Resize", {"mode": "x"}, {"mode": "cubic"}, {"inputs": THREE}),
         ("GRU", {"direction": "FORWARD"}, {"direction": "forward"}, {"inputs": THREE, "hidden_size": 4}),
         ("Mod", {"fmod": 2}, {"fmod": 1}, {"inputs": TWO}),
@@ -202,6 +204,25 @@ def test_a_domain_of_the_runtime_need_not_be_imported():
     assert without_import("Scaler", "ai.onnx.ml", scale=[1.0], offset=[0.0]) == "ok"
     assert without_import("NoSuchThing", "com.microsoft") == "broken"
     assert without_import("Relu", "my") == "broken"
+
+
+def test_an_import_of_opset_0_and_none_at_all():
+    made = model([helper.make_node("Relu", ["x"], ["y"])], opset=0)
+    (use,), flaws = node_uses(made)
+    assert (said(use)[0], flaws) == ("broken", ())
+    del made.opset_import[:]
+    assert node_uses(made)[1] == ("the model imports no opset",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "told"), [(1, [2], False), (TensorProto.FLOAT16, [2], True), (1, [1, 2], True)]
+)
+def test_two_initializers_of_one_name(kind, shape, told):
+    made = model([helper.make_node("Add", ["x", "w"], ["y"])])
+    made.graph.initializer.extend(
+        [helper.make_tensor("w", k, s, [1.0, 2.0]) for k, s in ((FLOATS, [2]), (kind, shape))]
+    )
+    assert any("two initializers named 'w'" in flaw for flaw in node_uses(made)[1]) == told
 
 
 def test_a_constant_of_any_domain_is_read_as_one():

@@ -216,6 +216,15 @@ def of_functions(flaws: list[str], functions: Iterable[Any]) -> None:
             scope.flaw(f"the function {name} uses operators of {domain or 'ai.onnx'} without importing an opset of it")
 
 
+def twins(scope: Scope, tensors: Iterable[Any]) -> None:
+    """Initializers of one name: the last one counts, and the others have its type and shape (onnxruntime core/graph/graph.cc)."""
+    held: dict[str, tuple[int, list[int]]] = {}
+    for tensor in tensors:
+        told = (tensor.data_type, list(tensor.dims))
+        if held.setdefault(tensor.name, told) != told:
+            scope.flaw(f"two initializers named {_quoted(tensor.name)} differ in type or shape")
+
+
 def defaults(scope: Scope, inputs: Sequence[Any], tensors: Sequence[Any]) -> None:
     """Inputs that have a default: it must have their type and shape (onnxruntime core/graph/graph.cc)."""
     held = {tensor.name: tensor for tensor in tensors}

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
-from promote.adapters.onnx_graph import Pairs, Scope, Types, defaults, of_functions
+from promote.adapters.onnx_graph import Pairs, Scope, Types, defaults, of_functions, twins
 from promote.adapters.onnx_parts import (
     Memory,
     Node,
@@ -76,8 +76,11 @@ def walked(model: Any) -> "Walk":
     Raises:
         IntegrityError: as ``node_uses``.
     """
-    opsets = {domain_of(entry.domain): entry.version for entry in model.opset_import}
+    # an import of opset 0 is one that no operator has; a domain without an import is told as 0 (see ``kernels.Operators.schema``)
+    opsets = {domain_of(entry.domain): entry.version or -1 for entry in model.opset_import}
     walk = Walk({(domain_of(f.domain), f.name): f for f in model.functions}, opsets)
+    if not opsets:
+        walk.flaws.append("the model imports no opset")  # onnxruntime core/graph/model.cc, "Missing opset in the model"
     walk.graph(model.graph, opsets, {}, 0)
     of_functions(walk.flaws, model.functions)
     return walk
@@ -141,6 +144,8 @@ class Walk:
         scope.given(inputs, set(names))
         if inputs and tensors:
             defaults(scope, graph.input, graph.initializer)
+        if len(tensors) > 1 and len(set(names)) < len(names):
+            twins(scope, graph.initializer)
         pairs = scope.order([(message, node_of(message)) for message in graph.node])
         scope.returned(outputs)
         self.nodes(pairs, opsets, types, depth, scope)

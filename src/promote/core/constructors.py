@@ -15,6 +15,7 @@ Release = tuple[int, ...]
 # Locales that a C library has without anything installed.
 _ALWAYS_THERE = ("C", "POSIX", "C.UTF-8", "C.utf8")
 _DIRECTIONS = ("forward", "reverse", "bidirectional")
+_FLOAT8 = (17, 18, 19, 20, 24)  # TensorProto.DataType
 _BLOCKS = (16, 32, 64, 128, 256)
 
 
@@ -124,8 +125,11 @@ def _window_size(node: NodeUse, settings: Settings, release: Release) -> str:
 
 
 def _cast(node: NodeUse, settings: Settings, release: Release) -> str:
-    """core/graph/graph.cc: "type inference failed", as 0 is no type."""
-    return "to 0, which is no type" if settings.get("to") == 0 else ""
+    """core/graph/graph.cc: "type inference failed", as 0 is no type; core/providers/cpu/tensor/cast_op.cc for saturate."""
+    to = settings.get("to")
+    if settings.get("saturate") == 0 and isinstance(to, int) and to not in _FLOAT8:
+        return "saturate 0, which is for casts to float 8 only"
+    return "to 0, which is no type" if to == 0 else ""
 
 
 def _one_of(name: str, known: tuple[Told, ...], node: NodeUse, settings: Settings, release: Release) -> str:
