@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
+from promote.core.referrers import Referrer
 from promote.core.review import Review
 from promote.core.serving import Template
 from promote.core.stages import (
@@ -136,6 +137,27 @@ class Registry(Protocol):
 
         Raises:
             IntegrityError: bytes of another digest or size, or a blob too large to read whole.
+        """
+
+    def attach(self, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
+        """Stores ``data`` as a referrer of the bundle, and lists it; returns the digest of its manifest.
+
+        The same again changes nothing. Of several that attach at once none is lost, as far as the registry allows: see
+        ``docs/adr/0010``.
+
+        Raises:
+            InputError: ``artifact_type`` is no media type, or ``data`` has more than 1 MiB.
+            IntegrityError: something else lies where the list of referrers should.
+            NotFound, AuthError: the bundle is not there, or may not be read.
+            Unavailable: others keep writing the list.
+        """
+
+    def referrers(self, stored: Stored, artifact_type: str = "") -> tuple[Referrer, ...]:
+        """The referrers of the bundle as they are listed, oldest first; of one kind where one is asked for.
+
+        Raises:
+            IntegrityError: the list is ambiguous, too large or of another form.
+            NotFound, AuthError: the bundle is not there, or may not be read: that never reads as no referrers.
         """
 
 

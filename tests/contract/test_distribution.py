@@ -264,6 +264,41 @@ def test_deletion(deletes: bool, status: int) -> None:
         assert requests.get(url, timeout=10).status_code == (404 if deletes else 200)
 
 
+def refer(base: str, subject: str, kind: str) -> requests.Response:
+    empty = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": put_blob(base, b"{}"), "size": 2}
+    body = {"schemaVersion": 2, "mediaType": KIND, "artifactType": kind, "config": empty, "layers": [empty]}
+    body["subject"] = {"mediaType": KIND, "digest": subject, "size": 1}
+    data = json.dumps(body)
+    url = f"{base}/manifests/{digest(data.encode())}"
+    return requests.put(url, data=data, headers={"Content-Type": KIND}, timeout=10)
+
+
+def test_a_manifest_with_a_subject_is_taken_and_without_the_api_nothing_else_is_said(base: str) -> None:
+    subject = digest(b"not there yet")
+    reply = refer(base, subject, "application/x")
+    assert reply.status_code == 201
+    assert "OCI-Subject" not in reply.headers
+    assert requests.get(f"{base}/referrers/{subject}", timeout=10).status_code == 404
+
+
+def test_referrers_are_listed_filtered_and_paged_by_the_quirk_registry_with_the_api() -> None:
+    with QuirkRegistry(Limits(referrers=True, page=1)) as quirk:
+        base, subject = f"http://{quirk.host}/v2/d", digest(b"subject")
+        url = f"{base}/referrers/{subject}"
+        none = requests.get(url, timeout=10)
+        assert (none.status_code, none.json()["manifests"]) == (200, [])
+        assert none.headers["Content-Type"] == "application/vnd.oci.image.index.v1+json"
+        for kind in ("application/x", "application/y"):
+            assert refer(base, subject, kind).headers["OCI-Subject"] == subject
+        page = requests.get(url, timeout=10)
+        rest = requests.get(urljoin(url, page.links["next"]["url"]), timeout=10)
+        found = [e["artifactType"] for reply in (page, rest) for e in reply.json()["manifests"]]
+        assert (sorted(found), rest.links) == (["application/x", "application/y"], {})
+        some = requests.get(url, params={"artifactType": "application/y"}, timeout=10)
+        assert some.headers["OCI-Filters-Applied"] == "artifactType"
+        assert [e["artifactType"] for e in some.json()["manifests"]] == ["application/y"]
+
+
 def test_a_fault_meets_the_request_it_names() -> None:
     faults = (Fault("HEAD", "/blobs/", 2, 503, {"Retry-After": "7"}), Fault("GET", "/blobs/", 1, 0))
     with QuirkRegistry(faults=faults) as quirk:

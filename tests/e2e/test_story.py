@@ -198,3 +198,43 @@ def test_a_run_and_a_bundle_are_checked_as_a_file_is(project, runs):
     undecided = project("check", "ner:v1", "--target", "calypso", code=11)
     assert "driver of calypso is not known" in undecided.out
     project("check", "ner:v9", "--target", "local", code=3)
+
+
+@pytest.mark.slow
+@pytest.mark.registry
+@pytest.mark.parametrize(
+    ("where", "kind", "refuses", "code"), [("layout", "program", "old", 10), ("registry", "onnx", "calypso", 11)]
+)
+def test_a_bundle_is_promoted_for_a_further_target_and_keeps_its_digest(
+    project, runs, registry, where, kind, refuses, code
+):
+    here = 'device = "cpu"\nonnxruntime = "installed"\ntriton = "24.10"\nmodel_repository = "models"\n'
+    old = here.replace('"installed"', '"1.16.3"')
+    project.write(local='model_repository = "models"', careful=here, old=old)
+    at = ("--registry", f"{registry.host}/further") if where == "registry" else ()
+    name = f"further-{where}"
+    made = project("model", runs(kind), "--target", "local", "--name", name, *at).last
+    assert project("show", f"{name}:v1", *at, "--json").json["referrers"] == []
+    planned = project("model", f"{name}:v1", "--target", "careful", "--dry-run", *at)
+    assert "nothing was attached" in planned.err
+    first = project("model", f"{name}:v1", "--target", "careful", *at)
+    assert first.last == made
+    assert f"promote review approve {name}:v1 --target careful" in first.err
+    again = project("model", made, "--target", "careful", "--json").json
+    assert (again["digest"], again["review"]) == (made.partition("@")[2], "pending")
+    shown = project("show", made, "--json").json
+    assert [(r["digest"], r["type"]) for r in shown["referrers"]] == [
+        (again["evidence"], "application/vnd.promote.verdict.v1+json")
+    ]
+    assert shown["referrers"][0]["annotations"]["io.promote.target"] == "careful"
+    project("review", "approve", made, "--target", "careful", "--reason", "the same bytes")
+    assert project("model", made, "--target", "careful", "--json").json["review"] == "approved"
+    refused = project("model", made, "--target", refuses, code=code)
+    assert "nothing was attached" in refused.err
+    assert len(project("show", made, "--json").json["referrers"]) == 1
+    assert "is a list of referrers" in project("show", made.replace("@sha256:", ":sha256-"), code=3).err
+
+
+def test_what_is_about_a_run_does_not_go_with_a_bundle(project):
+    said = project("model", "ner:v1", "--target", "local", "--opset", "17", code=2)
+    assert "a bundle stays as it is" in said.err

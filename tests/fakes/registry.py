@@ -12,6 +12,7 @@ from promote.core.manifest import pack, read_manifest
 from promote.core.names import DIGEST, bundle_path, model_name
 from promote.core.parity import ParityProven, Tolerance
 from promote.core.passport import sha256
+from promote.core.referrers import Referrer, entry_of, pack_referrer, read_index, referrers_of, with_entries
 from promote.core.stages import Blob, Bundle, Candidate, Export, ExportPlan, Proven, Release, Run, SourceModel, Stored
 from promote.core.verdict import Compatible
 from promote.errors import InputError, IntegrityError, NotFound
@@ -24,6 +25,7 @@ class FakeRegistry:
 
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)  # (name, digest or tag)
+    lists: dict[tuple[str, str], bytes] = field(default_factory=dict)  # (name, digest of the subject)
 
     def push(self, bundle: Bundle, step: Step) -> Release:
         packed = pack(bundle)
@@ -72,6 +74,26 @@ class FakeRegistry:
         if blob.size > 16 * 1024 * 1024:
             raise IntegrityError(f"{blob.digest} is too large to read whole")
         return self._read(stored, blob)
+
+    def attach(self, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
+        self._see(stored)
+        packed = pack_referrer(stored, artifact_type, data, annotations)
+        self.blobs |= {blob.digest: blob.data or b"" for blob in packed.blobs}
+        where = (stored.name, stored.digest)
+        if (new := with_entries(self.lists.get(where), [entry_of(packed.manifest)], "the list")) is not None:
+            self.lists[where] = new.data or b""
+        return packed.manifest.digest
+
+    def referrers(self, stored: Stored, artifact_type: str = "") -> tuple[Referrer, ...]:
+        self._see(stored)
+        index = self.lists.get((stored.name, stored.digest))
+        return referrers_of(read_index(index, "the list") if index else [], artifact_type)
+
+    def _see(self, stored: Stored) -> None:
+        if stored.repository != f"fake/{stored.name}":
+            raise InputError(f"{stored.reference} does not lie here")
+        if (stored.name, stored.digest) not in self.manifests:
+            raise NotFound(f"no {stored.reference}")
 
     def _read(self, stored: Stored, blob: Blob) -> bytes:
         if stored.repository != f"fake/{stored.name}":

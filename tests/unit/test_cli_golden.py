@@ -1,9 +1,14 @@
-"""What the commands about compatibility print, whole: exit code, stdout and stderr, on a small matrix that is stale."""
+"""What commands print, whole: exit code, stdout and stderr; about compatibility on a small matrix that is stale."""
 
 from pathlib import Path
 
 import pytest
 
+from promote.adapters.oci.registry import open_registry
+from promote.core.evidence import VERDICT_TYPE, annotations_of
+from promote.core.passport import canonical
+from promote.core.verdict import judge
+from tests.fakes.registry import Steps, make_bundle
 from tests.golden_cli import FOLDER, Golden
 from tests.parts.config_cases import (
     STEPS,
@@ -74,5 +79,45 @@ def test_the_commands_print_what_they_did(golden, name):
     golden(name, *COMMANDS[name])
 
 
+PASSPORT = {
+    "schema": "promote.passport/1",
+    "verdict": "compatible",
+    "target": {"name": "calypso"},
+    "findings": [{"outcome": "ok"}, {"outcome": "ok"}],
+    "lineage": {"run_id": "4f2a", "experiment": "ships", "metrics": {"f1": 0.93}},
+    "parity": {
+        "tolerance": {"absolute": 1e-4, "relative": 1e-3},
+        "differences": [{"max_absolute": 2e-6, "output": "logits", "case": "typical"}],
+    },
+    "plan": {"format": "onnx", "reasons": ["opset 20: the highest that both take"]},
+    "files": {"model.onnx": {"size": 14}},
+}
+
+
+@pytest.fixture
+def bundles(golden):
+    """A layout with two versions: nothing refers to the first, two things to the second, one without a date."""
+    registry = open_registry("oci:bundles", env={})
+    for version in (1, 2):
+        bundle = make_bundle({"model.onnx": b"weights of ner"}, version=version, passport=canonical(PASSPORT))
+        stored = registry.push(bundle, Steps()).stored
+    verdict = judge(stored, "proteus", ())
+    registry.attach(stored, VERDICT_TYPE, b"{}", annotations_of(verdict, b"{}", "2026-11-24T12:00:00Z"))
+    registry.attach(stored, "application/vnd.dev.sigstore.bundle.v0.3+json", b"{}", {"io.promote.target": "a\tb"})
+
+
+SHOWN = {
+    "show": ("show", "ner:v2", "--registry", "oci:bundles"),
+    "show-json": ("show", "ner:v2", "--registry", "oci:bundles", "--json"),
+    "show-alone": ("show", "ner:v1", "--registry", "oci:bundles"),
+    "show-nothing": ("show", "ner:v3", "--registry", "oci:bundles"),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_show_prints_what_it_did(golden, bundles, name):
+    golden(name, *SHOWN[name])
+
+
 def test_every_golden_file_has_its_command():
-    assert {path.stem for path in FOLDER.glob("*.txt")} >= set(COMMANDS)
+    assert {path.stem for path in FOLDER.glob("*.txt")} >= {*COMMANDS, *SHOWN}

@@ -1,5 +1,6 @@
 """The story on parts in memory: what is touched in which order, and what is left standing whatever fails."""
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from promote.adapters.repository_file import read_model
 from promote.core.bundle_files import read_config
+from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Fact, HostFacts, ModelFacts, NodeUse, Target
 from promote.core.golden import join
 from promote.core.layout import content
@@ -18,9 +20,19 @@ from promote.core.parity import ParityFailed
 from promote.core.review import APPROVED, REJECTED, NotApproved, Rejected, Review
 from promote.core.serving import Template
 from promote.core.stages import Candidate, Deployed, Export, Promotion, Run, RunRef, SourceModel
-from promote.core.verdict import Incompatible, Undecided
+from promote.core.verdict import Finding, Incompatible, Outcome, Undecided
 from promote.errors import DeployFailed, InputError, IntegrityError, NotFound, Unavailable
-from promote.pipeline import Order, Prepared, deploy, promote_model, review_model, rollback, status
+from promote.pipeline import (
+    Order,
+    Prepared,
+    deploy,
+    judge_further,
+    promote_further,
+    promote_model,
+    review_model,
+    rollback,
+    status,
+)
 from promote.pipeline.deploying import now
 from promote.pipeline.noting import catch_up
 from promote.ports import Examined, Outputs
@@ -294,6 +306,80 @@ def test_a_name_that_cannot_be_served_is_refused_before_the_export(bench):
 
 def test_a_name_asked_for_is_the_name_served(bench):
     assert bench.promote(name="thrice").release.stored.name == "thrice"
+
+
+# promote model MODEL:vN
+
+
+def further(bench, target=GUARDED, version="v1", findings=()):
+    verdict = judge_further(bench.registry.resolve("times", version), findings, target)
+    return promote_further(verdict, target, bench)
+
+
+HARBOUR = replace(GUARDED, name="harbour")
+
+
+def test_a_further_target_gets_evidence_on_the_same_digest_and_waits_for_its_review(bench):
+    stored = bench.promote().release.stored
+    bench.log.clear()
+    promoted = further(bench, HARBOUR)
+    assert bench.log == [
+        "registry.resolve", "ledger.review", "registry.referrers", "registry.attach", "ledger.decide",
+    ]  # fmt: skip
+    assert (promoted.new, promoted.review, promoted.verdict.subject) == (True, "pending", stored)
+    assert bench.registry.resolve("times", "v1") == stored
+    (referrer,) = bench.registry.referrers(stored)
+    assert (referrer.digest, referrer.artifact_type) == (promoted.evidence, VERDICT_TYPE)
+    assert {k: v for k, v in referrer.annotations.items() if k in (TARGET, VERDICT)} == {
+        TARGET: "harbour", VERDICT: "compatible",
+    }  # fmt: skip
+    assert referrer.created.endswith("Z")
+    evidence = json.loads(bench.registry.blobs[referrer.annotations["io.promote.evidence"]])
+    assert (evidence["bundle"], evidence["verdict"]) == (stored.digest, "compatible")
+    assert evidence["target"]["name"] == "harbour"
+    assert isinstance(bench.deploy(1, HARBOUR), NotApproved)
+
+
+def test_the_same_verdict_again_attaches_nothing_and_another_one_does(bench):
+    bench.promote()
+    first, again = further(bench, HARBOUR), further(bench, HARBOUR)
+    assert (again.new, again.evidence) == (False, first.evidence)
+    costs = Finding(rule="drift", outcome=Outcome.DEGRADED, has="older")
+    other = further(bench, HARBOUR, findings=(costs,))
+    assert other.new
+    assert other.verdict.word == "degraded"
+    stored = bench.registry.resolve("times", "v1")
+    assert {r.annotations[VERDICT] for r in bench.registry.referrers(stored)} == {"compatible", "degraded"}
+
+
+def test_a_decision_about_the_digest_is_kept_and_one_about_another_is_not(bench):
+    stored = bench.promote().release.stored
+    review_model("times", "v1", HARBOUR, Review(state=APPROVED, by="ada", reason="good"), bench)
+    assert further(bench, HARBOUR).review == APPROVED
+    assert bench.ledger.review("times", 1, "harbour").digest == stored.digest
+    bench.ledger.decide("times", 1, "harbour", Review(state=APPROVED, digest="sha256:" + "0" * 64))
+    assert further(bench, HARBOUR).review == "pending"
+    assert isinstance(bench.deploy(1, HARBOUR), NotApproved)
+
+
+def test_a_target_without_reviews_is_not_asked_for_one(bench):
+    bench.promote()
+    bench.log.clear()
+    assert further(bench, replace(DESK, name="bench")).review == "not required"
+    assert "ledger.decide" not in bench.log
+
+
+def test_a_version_that_mlflow_does_not_know_gets_no_evidence(bench):
+    stored = bench.promote().release.stored
+    bench.ledger.versions_of.clear()
+    with pytest.raises(NotFound):
+        further(bench, HARBOUR)
+    assert bench.registry.referrers(stored) == ()
+
+
+def test_a_broken_finding_makes_no_compatible_bundle():
+    broken = Finding(rule="onnx-opset", outcome=Outcome.BROKEN, has="opset 26")
+    assert isinstance(judge_further(None, (broken,), HARBOUR), Incompatible)
 
 
 # review

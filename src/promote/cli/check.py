@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from promote.wiring import Subject, Wiring
 
 _RUN = re.compile(r"[0-9a-f]{32}")
-_BUNDLE = re.compile(r".*(@sha256:[0-9a-f]{64}|[^/]:v[1-9][0-9]*)")
 
 
 @click.command()
@@ -76,7 +75,7 @@ def _read(wiring: "Wiring", subject: str) -> "Subject":
     """A file where there is one of that name, else a run, else a bundle."""
     from promote.wiring import Subject
 
-    if Path(subject).exists() or not (_RUN.fullmatch(subject) or _BUNDLE.fullmatch(subject)):
+    if Path(subject).exists() or not (_RUN.fullmatch(subject) or options.names_bundle(subject)):
         return Subject(subject, wiring.read_facts(subject))
     if _RUN.fullmatch(subject):
         return wiring.run_subject(subject)

@@ -3,6 +3,7 @@
 import click
 
 from promote.cli import options
+from promote.cli.model_bundle import promote_bundle, say_next
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say, say_if_stale
 from promote.core.page import summary
@@ -12,7 +13,7 @@ from promote.core.verdict import Incompatible, Undecided
 
 
 @click.command()
-@click.argument("run_id")
+@click.argument("subject", metavar="RUN_ID|MODEL:vN")
 @options.target
 @click.option("--name", default="", help="Model name to serve under; else the name it was logged with.")
 @click.option("--model", "model_name", default="", help="Which model, where the run logged several.")
@@ -25,7 +26,7 @@ from promote.core.verdict import Incompatible, Undecided
 @click.pass_obj
 def command(
     config: str | None,
-    run_id: str,
+    subject: str,
     target_name: str,
     name: str,
     model_name: str,
@@ -36,21 +37,37 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Take the model of MLflow run RUN_ID to a release for a target.
+    """Take the model of MLflow run RUN_ID to a release for a target; or a bundle, MODEL:vN, to a further target.
 
     Finds it, exports it, proves parity, checks it, lays out a Triton model repository, pushes it and records it in
     MLflow. The last line of stdout is REPOSITORY@sha256:... Running it again goes on where it stopped.
+
+    A bundle is judged for the target as it is: its digest stays, and the verdict is attached to it (promote show).
     """
     from promote.core.stages import RunRef
     from promote.pipeline import Order, Prepared, promote_model
     from promote.wiring import open_wiring
 
-    wiring = open_wiring(config, choose(quiet or as_json), registry=registry, allow_pickle=allow_pickle)
+    bundle = options.names_bundle(subject)
+    if bundle and (name or model_name or opset or allow_pickle):
+        raise click.UsageError(
+            "--name, --model, --opset and --allow-pickle are about a run: a bundle stays as it is",
+            click.get_current_context(),
+        )
+    base = registry or (options.split_base(subject) if bundle else "")
+    wiring = open_wiring(config, choose(quiet or as_json), registry=base, allow_pickle=allow_pickle)
     say_if_stale(wiring.matrix)
     order = Order(
-        ref=RunRef(run_id, model_name), name=name, opset=opset, tolerances=wiring.settings.tolerances(), dry_run=dry_run
+        ref=RunRef(subject, model_name),
+        name=name,
+        opset=opset,
+        tolerances=wiring.settings.tolerances(),
+        dry_run=dry_run,
     )
     target = wiring.target(target_name)
+    if bundle:
+        reference = options.split_reference(subject)
+        return promote_bundle(wiring, target, *reference, dry_run=dry_run, as_json=as_json, quiet=quiet)
     with wiring.world(target) as world:
         outcome = promote_model(order, target, world)
         if isinstance(outcome, Promotion):
@@ -86,14 +103,7 @@ def _tell(promotion: Promotion) -> None:
         summary(bundle.passport) | {"look at": promotion.ui, "report": promotion.report},
     )
     say()
-    deploy = f"promote deploy {bundle.name}:v{bundle.version} --target {bundle.target.name}"
-    if promotion.review == "pending":
-        say(
-            f"next: promote review approve {bundle.name}:v{bundle.version} --target {bundle.target.name} --reason '...'"
-        )
-        say(f"then: {deploy}")
-    else:
-        say(f"next: {deploy}")
+    say_next(bundle.name, bundle.version, bundle.target.name, promotion.review)
 
 
 def _prepared(bundle: Bundle, as_json: bool) -> int:

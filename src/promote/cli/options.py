@@ -41,6 +41,11 @@ def split_reference(text: str, *, newest: bool = False) -> tuple[str, str]:
     return match[1], match[2] or match[3]
 
 
+def names_bundle(text: str) -> bool:
+    """Whether this is ``MODEL:vN`` or ``MODEL@sha256:...``, with or without a registry before it."""
+    return re.fullmatch(r".*(@sha256:[0-9a-f]{64}|[^/]:v[1-9][0-9]*)", text) is not None
+
+
 def split_base(text: str) -> str:
     """The registry part of a full reference (``host/path`` before the last ``/``), or an empty string."""
     repository = text.partition("@")[0]

@@ -11,6 +11,8 @@ from promote.core.facts import Target
 from promote.core.stages import Stored
 
 PENDING, APPROVED, REJECTED = "pending", "approved", "rejected"
+NOT_REQUIRED = "not required"
+"""Of a target that asks for no review."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,17 +5,21 @@ It touches nothing itself.
 """
 
 from promote.pipeline.deploying import deploy, rollback
+from promote.pipeline.furthering import Further, judge_further, promote_further
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
 from promote.pipeline.reviewing import review_model
 from promote.pipeline.serving import Serving, status
 from promote.pipeline.switching import prove
 
 __all__ = [
+    "Further",
     "Order",
     "Prepared",
     "Refusal",
     "Serving",
     "deploy",
+    "judge_further",
+    "promote_further",
     "promote_model",
     "prove",
     "review_model",

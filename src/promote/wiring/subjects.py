@@ -11,7 +11,7 @@ from promote.core.matrix import Matrix
 from promote.core.model_config import parse_config
 from promote.core.model_folder import Neighbour, backend_of, in_order, model_path, served
 from promote.core.rules.engine import check
-from promote.core.verdict import Verdict, judge
+from promote.core.verdict import Finding, Verdict, judge
 from promote.errors import PromoteError
 from promote.wiring.parts import Parts
 
@@ -51,7 +51,11 @@ class Subject:
 
     def judge(self, target: Target, matrix: Matrix) -> Verdict[str]:
         """The verdict of all rules on it."""
-        findings = check(
+        return judge(self.label, target.name, self.findings(target, matrix), before_export=self.before_export)
+
+    def findings(self, target: Target, matrix: Matrix) -> tuple[Finding, ...]:
+        """What every rule says of it."""
+        return check(
             self.facts,
             target,
             matrix,
@@ -61,7 +65,6 @@ class Subject:
             folder=self.folder,
             neighbours=self.neighbours,
         )
-        return judge(self.label, target.name, findings, before_export=self.before_export)
 
     def settle(self, word: str) -> None:
         """Tells the neighbours that come after it what it was judged; of several versions the worst counts."""

@@ -21,6 +21,9 @@ class Limits:
         checks_offset: refuses bytes that do not follow those it has, as the specification asks.
         upload_seconds: after which an upload is cut.
         rate: bytes a second that it takes on one connection.
+        referrers: lists them by the API.
+        page: referrers that it lists at once; 0: all.
+        filters: lists those of one type where it is asked to.
     """
 
     patch: int | None = None
@@ -33,6 +36,9 @@ class Limits:
     checks_offset: bool = True
     upload_seconds: float | None = None
     rate: int | None = None
+    referrers: bool = False
+    page: int = 0
+    filters: bool = True
 
 
 CONFORMS = Limits()

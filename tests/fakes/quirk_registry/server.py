@@ -11,12 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.fakes.quirk_registry.limits import CONFORMS, Fault, Limits
 from tests.fakes.quirk_registry.uploads import Session, Uploads, digest_of
 
-PATH = re.compile(r"^/v2/(?P<repo>[a-z0-9._/-]+)/(?P<kind>blobs|manifests|tags)/(?P<ref>.*)$")
+INDEX = "application/vnd.oci.image.index.v1+json"
+PATH = re.compile(r"^/v2/(?P<repo>[a-z0-9._/-]+)/(?P<kind>blobs|manifests|tags|referrers)/(?P<ref>.*)$")
 
 
 class QuirkRegistry:
@@ -95,7 +96,8 @@ class _Handler(Uploads):
         if self.command == "DELETE" and not reg.limits.deletes:
             return self.refuse(405, "UNSUPPORTED")
         body = b"".join(self.pieces())
-        {"blobs": self._blob, "manifests": self._manifest, "tags": self._tags}[kind](repo, ref, query, body)
+        serve = {"blobs": self._blob, "manifests": self._manifest, "tags": self._tags, "referrers": self._referrers}
+        serve[kind](repo, ref, query, body)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _serve
 
@@ -138,12 +140,38 @@ class _Handler(Uploads):
         if ref.startswith("sha256:") and ref != digest:
             return self.refuse(400, "DIGEST_INVALID")
         parts = [document["config"], *document["layers"]] if "config" in document else []
+        if any((repo, part["digest"]) not in reg.manifests for part in document.get("manifests", [])):
+            return self.refuse(404, "MANIFEST_BLOB_UNKNOWN")
         if any((repo, part["digest"]) not in reg.blobs for part in parts):
             return self.refuse(404, "MANIFEST_BLOB_UNKNOWN")
         reg.manifests[repo, digest] = (self.headers["Content-Type"], body)
         if ref != digest:
             reg.tags[repo, ref] = digest
-        self.answer(201, Location=f"/v2/{repo}/manifests/{digest}", Docker_Content_Digest=digest)
+        subject = document.get("subject", {}).get("digest", "") if reg.limits.referrers else ""
+        named = {"OCI_Subject": subject} if subject else {}
+        self.answer(201, Location=f"/v2/{repo}/manifests/{digest}", Docker_Content_Digest=digest, **named)
+
+    def _referrers(self, repo: str, ref: str, query: dict[str, str], _: bytes) -> None:
+        """What names ``ref`` as its subject, and what was listed under its tag before this registry had the API."""
+        reg = self.registry
+        if not reg.limits.referrers:
+            return self.refuse(404, "MANIFEST_UNKNOWN")
+        found = []
+        for (where, name), (kind, data) in sorted(reg.manifests.items()):
+            document = json.loads(data)
+            if where == repo and document.get("subject", {}).get("digest") == ref:
+                entry = {"mediaType": kind, "digest": name, "size": len(data)}
+                entry["artifactType"] = document.get("artifactType") or document["config"]["mediaType"]
+                found.append(entry | ({"annotations": document["annotations"]} if document.get("annotations") else {}))
+        asked, more = query.get("artifactType"), {}
+        if asked and reg.limits.filters:
+            found, more = [e for e in found if e["artifactType"] == asked], {"OCI_Filters_Applied": "artifactType"}
+        start, size = int(query.get("from", "0")), reg.limits.page or len(found)
+        if start + size < len(found):
+            kept = f"&artifactType={quote(asked, safe='')}" if asked else ""
+            more["Link"] = f'</v2/{repo}/referrers/{ref}?from={start + size}{kept}>; rel="next"'
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found[start : start + size]}
+        self.answer(200, json.dumps(index).encode(), Content_Type=INDEX, **more)
 
     def _tags(self, repo: str, _: str, query: dict[str, str], __: bytes) -> None:
         names = sorted(t for r, t in self.registry.tags if r == repo and t > query.get("last", ""))

@@ -11,6 +11,7 @@ import requests
 from promote.adapters.oci.failures import PATIENT, Again, Patience
 from promote.adapters.oci.mount import Mounts, blobs_of, mount
 from promote.adapters.oci.origin import Origin, media_type, parse_origin
+from promote.adapters.oci.referrers import RemoteReferrers
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
 from promote.adapters.oci.upload import Place, Upload
@@ -70,6 +71,7 @@ class Remote:
         self._upload = upload or Resuming(None, Sessions())
         self._path, self._mounts = path, mounts or Mounts(origin, None)
         self._place = Place(self.repository, self._root, transport)
+        self._referrers = RemoteReferrers(self._place, patience)
 
     def has(self, blob: Blob) -> bool:
         """See ``BlobStore``."""
@@ -202,3 +204,11 @@ class Remote:
         self._patience.during(attempt)
         if not DIGEST.fullmatch(reference):  # the last step of a push: what a manifest names the registry keeps
             self._mounts.keep(self._path, blobs_of(data))
+
+    def attach(self, subject: str, manifest: Blob) -> None:
+        """See ``BlobStore``."""
+        self._referrers.attach(subject, manifest)
+
+    def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
+        """See ``BlobStore``."""
+        return self._referrers.referrers(subject, artifact_type)

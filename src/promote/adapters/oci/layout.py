@@ -27,12 +27,12 @@ from promote.adapters.oci.files import (
 )
 from promote.core.manifest import ARTIFACT_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
 from promote.core.names import DIGEST, digest, printable
+from promote.core.referrers import INDEX_TYPE, entry_of, fallback_tag, with_entries
 from promote.core.stages import Blob
 from promote.errors import InputError, IntegrityError, NotFound
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _MARK = b'{"imageLayoutVersion":"1.0.0"}'
-_INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,38 @@ class Layout:
             # The entry without a name made way for the tag: one manifest is one line of the index.
             kept = [e for e in entries if e["digest"] != manifest.digest or _ref_name(e)]
             entry = {"mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE, "digest": manifest.digest}
-            index["manifests"] = [*kept, entry | {"size": manifest.size} | named]
-            data = json.dumps(index, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-            write_whole(self.root / "index.json", [data], self.root)
+            self._save(index, [*kept, entry | {"size": manifest.size} | named])
+
+    def attach(self, subject: str, manifest: Blob) -> None:
+        """See ``BlobStore``. The list lies under the same tag as in a registry, so that a copy of both is whole."""
+        self.write(manifest, lambda _: None)
+        tag = fallback_tag(subject)
+        with self._locked():
+            index = self._index()
+            there = self._list(tag, index["manifests"])
+            former = self.manifest(tag) if there else None
+            new = with_entries(former, [entry_of(manifest)], f"{self.repository}:{tag}")
+            if new is None:
+                return
+            self.write(new, lambda _: None)
+            entry = {"mediaType": INDEX_TYPE, "digest": new.digest, "size": new.size, "annotations": {_REF_NAME: tag}}
+            self._save(index, [*(e for e in index["manifests"] if e not in there), entry])
+
+    def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
+        """See ``BlobStore``."""
+        tag = fallback_tag(subject)
+        there = self._list(tag, self._index()["manifests"])
+        if there and there[0].get("mediaType") == INDEX_TYPE:
+            yield self.manifest(tag)
+
+    def _list(self, tag: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [entry for entry in entries if _ref_name(entry) == tag]
+
+    def _save(self, index: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+        data = json.dumps(
+            index | {"manifests": entries}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        ).encode()
+        write_whole(self.root / "index.json", [data], self.root)
 
     def _index(self) -> dict[str, Any]:
         """``index.json``, its entries being descriptors; foreign keys are kept."""
@@ -144,7 +173,7 @@ class Layout:
             sync_folder(self.root.parent)
         with self._locked():
             if not (self.root / "index.json").exists():
-                empty = {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": []}
+                empty = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
                 write_whole(self.root / "index.json", [json.dumps(empty, separators=(",", ":")).encode()], self.root)
             write_whole(self.root / "oci-layout", [_MARK], self.root)
 

@@ -7,22 +7,19 @@ opencontainers/distribution-spec, "Listing Tags"; ``_catalog`` is distribution/d
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urljoin
 
 from promote.adapters.oci.failures import PATIENT
-from promote.adapters.oci.files import at_most
-from promote.adapters.oci.origin import Origin, origin_of, parse_origin
+from promote.adapters.oci.origin import Origin, parse_origin
+from promote.adapters.oci.pages import pages
 from promote.adapters.oci.registry import open_registry
-from promote.adapters.oci.transport import Transport, chunks
+from promote.adapters.oci.transport import Transport
 from promote.core.layout import PASSPORT
-from promote.core.manifest import LARGEST_MANIFEST, strict_json
+from promote.core.manifest import strict_json
 from promote.core.names import MODEL_NAME, model_name
 from promote.core.passport_item import Item
 from promote.errors import AuthError, InputError, IntegrityError, NotFound
 
 _TAG = re.compile(r"v[1-9][0-9]{0,9}")
-_NEXT = re.compile(r'<([^<>]+)>;\s*rel="?next"?')
-_MOST_PAGES = 10_000
 
 
 def read_remote(base: str, env: Mapping[str, str], models: tuple[str, ...]) -> Iterator[Item]:
@@ -54,12 +51,12 @@ def read_remote(base: str, env: Mapping[str, str], models: tuple[str, ...]) -> I
 def _models(origin: Origin, env: Mapping[str, str]) -> list[str]:
     prefix = origin.repository("x")[:-1]
     try:
-        pages = list(_pages(origin, env, f"{origin.url}/v2/_catalog?n=1000", "repositories"))
+        found = list(_pages(origin, env, f"{origin.url}/v2/_catalog?n=1000", "repositories"))
     except (NotFound, AuthError, InputError) as error:
         raise InputError(
             f"{origin.host} does not list its repositories", hint="name them: --model NAME, once for each"
         ) from error
-    names = (name.removeprefix(prefix) for name in pages if name.startswith(prefix))
+    names = (name.removeprefix(prefix) for name in found if name.startswith(prefix))
     return sorted(name for name in names if MODEL_NAME.fullmatch(name))
 
 
@@ -70,20 +67,9 @@ def _tags(origin: Origin, env: Mapping[str, str], name: str) -> list[str]:
 
 
 def _pages(origin: Origin, env: Mapping[str, str], url: str, key: str) -> Iterator[str]:
-    """The texts under ``key``, page by page; the next page is on the registry's own origin."""
-    transport = Transport(origin, env)
-    for _ in range(_MOST_PAGES):
-        here = url
-        answer = PATIENT.during(lambda: transport.send("GET", here, frozenset({200})))  # noqa: B023 - called at once
-        following = _NEXT.search(answer.headers.get("Link", ""))
-        page = b"".join(at_most(chunks(answer), LARGEST_MANIFEST, "a list of names"))
+    """The texts under ``key``, page by page."""
+    for page in pages(Transport(origin, env), PATIENT, url, key):
         yield from _texts(strict_json(page, f"the list of {origin.host}"), key, origin)
-        if following is None:
-            return
-        url = urljoin(here, following[1])
-        if origin_of(url) != origin_of(here):
-            raise IntegrityError(f"{origin.host} lists further names on another origin")
-    raise IntegrityError(f"{origin.host} lists more than {_MOST_PAGES:,} pages")
 
 
 def _texts(page: Any, key: str, origin: Origin) -> list[str]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from promote.adapters.oci import attached
 from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, sync_folder, verified, write_whole
 from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
@@ -17,6 +18,7 @@ from promote.adapters.oci.upload_limits import crew_in_time, refuse_too_large
 from promote.core.manifest import pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
+from promote.core.referrers import FALLBACK_TAG, Referrer
 from promote.core.registries import limits_of
 from promote.core.stages import Blob, Bundle, Release, Stored
 from promote.errors import InputError, IntegrityError, NotFound
@@ -104,6 +106,11 @@ class OciRegistry:
         if not DIGEST.fullmatch(reference) and not _TAG.fullmatch(reference):
             raise InputError(f"{printable(reference, 60)!r} is neither a tag like v3 nor a digest sha256:...")
         store = self._at(name)
+        if FALLBACK_TAG.fullmatch(reference):
+            raise NotFound(
+                f"{store.repository}:{reference} is a list of referrers, expected a bundle",
+                hint=f"{name}@{reference.replace('-', ':')} is the bundle that they refer to",
+            )
         stored = read_manifest(store.manifest(reference), store.repository, name)
         if DIGEST.fullmatch(reference) and stored.digest != reference:
             raise IntegrityError(f"{store.repository} answered {stored.digest} when asked for {reference}")
@@ -140,6 +147,14 @@ class OciRegistry:
         if blob.size > _LARGEST_READ:
             raise IntegrityError(f"{blob.digest} has {blob.size:,} bytes, at most {_LARGEST_READ:,} are read whole")
         return b"".join(verified(self._of(stored).stream(blob), blob, f"{stored.reference}: {blob.digest}"))
+
+    def attach(self, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
+        """See ``promote.ports.Registry``."""
+        return attached.attach(self._of(stored), stored, artifact_type, data, annotations)
+
+    def referrers(self, stored: Stored, artifact_type: str = "") -> tuple[Referrer, ...]:
+        """See ``promote.ports.Registry``."""
+        return attached.listed(self._of(stored), stored, artifact_type)
 
     def _at(self, name: str) -> BlobStore:
         if name not in self._stores:

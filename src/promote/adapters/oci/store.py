@@ -61,6 +61,17 @@ class BlobStore(Protocol):
             IntegrityError: other bytes than the digest says, too many, or not an image manifest.
         """
 
+    def attach(self, subject: str, manifest: Blob) -> None:
+        """Stores a manifest whose subject is that of digest ``subject``, and lists it; its blobs are there already.
+
+        Raises:
+            IntegrityError: what should be the list of referrers is something else.
+            Unavailable: others keep writing the list.
+        """
+
+    def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
+        """Image indexes of at most 4 MiB that list referrers of ``subject``, **not** checked, perhaps of other kinds too."""
+
     def put_manifest(self, reference: str, manifest: Blob) -> None:
         """Stores a manifest by its digest, or names it by a tag; all its blobs are there already.
 

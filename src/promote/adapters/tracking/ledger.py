@@ -14,12 +14,11 @@ from promote.adapters.tracking.report import log_report, write_page
 from promote.adapters.tracking.tags import alias_of, deployed_tag, review_tag
 from promote.adapters.tracking.versions import ID_TAG, Versions, versions_of
 from promote.core.names import printable
-from promote.core.review import APPROVED, PENDING, REJECTED, Review
+from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Promotion, Release
 from promote.errors import InputError, IntegrityError
 from promote.ports import Ledger
 
-NOT_REQUIRED = "not required"
 LIVE = "live"
 _STATE = "promote.state"
 _PARTS = ("digest", "by", "reason")

@@ -1,0 +1,47 @@
+"""Referrers of a bundle in any repository, be it in a registry or a layout: attached, and listed with suspicion.
+
+Not here: where the list is kept (``referrers`` for a registry, ``layout``), and its form (``core.referrers``).
+"""
+
+from collections.abc import Mapping
+
+from promote.adapters.oci.store import BlobStore
+from promote.core.referrers import Entry, Referrer, pack_referrer, read_index, referrers_of
+from promote.core.stages import Stored
+from promote.errors import IntegrityError
+
+_MOST = 10_000
+
+
+def attach(
+    store: BlobStore, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]
+) -> str:  # fmt: skip
+    """See ``promote.ports.Registry.attach``."""
+    packed = pack_referrer(stored, artifact_type, data, annotations)
+    _see(store, stored)
+    for blob in packed.blobs:
+        if not store.has(blob):
+            store.write(blob, lambda _: None)
+    store.attach(stored.digest, packed.manifest)
+    return packed.manifest.digest
+
+
+def listed(store: BlobStore, stored: Stored, artifact_type: str) -> tuple[Referrer, ...]:
+    """See ``promote.ports.Registry.referrers``."""
+    _see(store, stored)
+    entries: list[Entry] = []
+    for page in store.referrers(stored.digest, artifact_type):
+        entries += read_index(page, f"the list of referrers of {stored.reference}")
+        if len(entries) > _MOST:
+            raise IntegrityError(f"{stored.reference} has more than {_MOST:,} referrers")
+    return referrers_of(entries, artifact_type)
+
+
+def _see(store: BlobStore, stored: Stored) -> None:
+    """The bundle can be read here. Without that right a registry may answer 404, which would read as no referrers.
+
+    Raises:
+        NotFound, AuthError: it cannot.
+    """
+    if store.manifest(stored.digest) != stored.manifest:
+        raise IntegrityError(f"{stored.reference} is another manifest by now")

@@ -1,0 +1,62 @@
+"""A bundle that is there already, promoted for a further target: its digest stays, and the verdict is attached to it.
+
+Not here: from a run to a bundle (``promoting``).
+"""
+
+from dataclasses import dataclass
+
+from promote.core.evidence import VERDICT_TYPE, annotations_of, same_evidence, write_verdict
+from promote.core.facts import Target
+from promote.core.review import NOT_REQUIRED, PENDING, Review
+from promote.core.stages import Stored
+from promote.core.verdict import Compatible, Finding, Verdict, judge
+from promote.pipeline.deploying import now
+from promote.ports import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """A bundle promoted for a further target.
+
+    Args:
+        verdict: of the bundle on that target.
+        evidence: digest of the referrer that holds the verdict.
+        new: it was not there before.
+        review: ``pending``, ``not required``, or the decision that this very digest has already for that target.
+    """
+
+    verdict: Compatible[Stored]
+    evidence: str
+    new: bool
+    review: str
+
+
+def judge_further(stored: Stored, findings: tuple[Finding, ...], target: Target) -> Verdict[Stored]:
+    """The verdict on a bundle that is there already, for another target than it was made for, say."""
+    return judge(stored, target.name, findings)
+
+
+def promote_further(verdict: Compatible[Stored], target: Target, world: World) -> Further:
+    """Attaches the verdict to the bundle it is about, whose digest stays, and asks for a review where the target wants one.
+
+    Running it twice is running it once; a decision about this very digest is kept.
+    """
+    stored = verdict.subject
+    # First, since it fails where MLflow does not know the version: nobody would see what was attached.
+    review = world.ledger.review(stored.name, stored.version, target.name)
+    evidence = write_verdict(verdict, target, world.matrix.digest)
+    with world.progress.stage("attach", f"to {stored.digest}") as step:
+        there = [r for r in world.registry.referrers(stored, VERDICT_TYPE) if same_evidence(r, evidence)]
+        told = annotations_of(verdict, evidence, now())
+        digest = there[0].digest if there else world.registry.attach(stored, VERDICT_TYPE, evidence, told)
+        step.say("was there already" if there else digest)
+    state = NOT_REQUIRED
+    if target.review:
+        decided = review.state != PENDING and review.digest == stored.digest
+        state = review.state if decided else PENDING
+        if not decided:
+            with world.progress.stage("record", "in MLflow") as step:
+                waits = Review(state=PENDING, digest=stored.digest)
+                world.ledger.decide(stored.name, stored.version, target.name, waits)
+                step.say(f"{stored.name} version {stored.version}, review {state} for {target.name}")
+    return Further(verdict=verdict, evidence=digest, new=not there, review=state)
