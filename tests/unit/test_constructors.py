@@ -251,3 +251,23 @@ def test_an_attribute_of_a_function_has_no_value_before_the_call():
     node.attribute.add(name="hidden_size", ref_attr_name="size", type=2)
     (use,) = node_uses(model([node]))[0]
     assert said(use)[0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("domain", "imported", "refused"),
+    [("my", False, True), ("my", True, False), ("ai.onnx.ml", True, True), ("com.microsoft", False, False)],
+)
+def test_a_constant_of_another_domain_in_an_inner_graph(domain, imported, refused):
+    value = helper.make_tensor("v", FLOATS, [1], [1.0])
+    inner = [
+        helper.make_graph([helper.make_node("Constant", [], [name], domain=domain, value=value)], name, [],
+                          [helper.make_tensor_value_info(name, FLOATS, None)])
+        for name in ("then", "other")
+    ]  # fmt: skip
+    node = helper.make_node("If", ["x"], ["y"], then_branch=inner[0], else_branch=inner[1])
+    made = model([node], inputs=(("x", TensorProto.BOOL),))
+    if imported:
+        made.opset_import.append(helper.make_opsetid(domain, 1))
+    uses = node_uses(made)[0]
+    for release, expected in (("1.17.3", False), ("1.18.1", refused), ("1.32.0", refused)):
+        assert ("broken" in {said(use, release)[0] for use in uses}) == expected

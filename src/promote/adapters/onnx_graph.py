@@ -34,6 +34,11 @@ class Scope:
         self.reached: set[str] = set()
         self._seen = self.made
 
+    @property
+    def nested(self) -> bool:
+        """Of a graph inside a node."""
+        return self._outer is not None
+
     def flaw(self, told: str) -> None:
         """Tells a flaw, unless there are many already."""
         if len(self._flaws) < _MOST:

@@ -171,6 +171,8 @@ class Walk:
                 continue
             self.domains.add(node.domain)
             version = opsets.get(node.domain, 0)
+            if node.name == "Constant" and node.domain and scope.nested and (not version or "ai.onnx" in node.domain):
+                version = -1  # onnx/checker.cc check_graph asks for its definition, in an inner graph only
             known = _KNOWN.get((node.key, version, given)) if node.key else None
             if known is None:
                 inside = self.inside(node, message, given, opsets, types, depth, scope)

@@ -165,7 +165,9 @@ class Operators:
 
     def _judge(self, node: NodeUse) -> str:
         if node.name in NO_KERNEL and node.domain:
-            return ""
+            own = node.domain in self._newest and node.domain not in (*_OF_ONNX, *_TRAINING)
+            checked = node.version < 0 and self._version >= (1, 18) and not own
+            return "in an inner graph, where it needs a definition from 1.18 on" if checked else ""
         schema = self.schema(node.domain, node.name, node.version)
         # releases before 1.17 took the definition that the operator came with (core/graph/graph.cc, TryGetFunctionProto)
         body = node.former if node.former is not None and self._version < (1, 17) else node.body
