@@ -194,6 +194,15 @@ def test_a_piece_of_which_a_part_was_taken_goes_on_from_there(weights: Path) -> 
         assert quirk.received == expected(quirk)
 
 
+def test_a_slow_line_is_no_broken_one(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new connection has the time of connecting for each part of a body; the line needs half of a second for 1 MiB."""
+    monkeypatch.setattr("promote.adapters.oci.transport.CONNECT_SECONDS", 0.3)
+    with QuirkRegistry(Limits(closes=True)) as quirk, wire(quirk.host, 2 * MIB) as line:
+        open_registry(f"http://{line.host}/q", env={}).push(make_bundle({"model.onnx": on_disk(weights)}), Steps())
+        assert weights.read_bytes() in quirk.blobs.values()
+        assert asked(quirk, "PUT") == len(quirk.blobs)
+
+
 def interrupted(quirk: QuirkRegistry, weights: Path, uploads: Path) -> int:
     """A run that is stopped in the middle of the weights; how many bytes of them the registry has."""
     with pytest.raises(KeyboardInterrupt):

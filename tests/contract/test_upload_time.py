@@ -96,6 +96,25 @@ def test_a_file_that_is_there_already_is_not_measured_for(weights: Path) -> None
         assert {method for method, _ in quirk.requests[before:]} <= {"GET", "HEAD"}
 
 
+@pytest.mark.parametrize("mounts", [True, False])
+def test_a_file_that_another_repository_has_is_mounted_and_not_measured_for(
+    weights: Path, tmp_path: Path, mounts: bool
+) -> None:
+    with QuirkRegistry() as quirk:
+        row = RegistryLimits(host=quirk.host, upload_seconds=30, source="tests")
+
+        def methods(name: str) -> set[str]:
+            before = len(quirk.requests)
+            known = tmp_path if mounts else None
+            registry = open_registry(f"http://{quirk.host}/q", env={}, limits=[row], mounts=known)
+            registry.push(make_bundle({"model.onnx": on_disk(weights)}, name=name), Steps())
+            return {method for method, _ in quirk.requests[before:]}
+
+        assert "PATCH" in methods("ner")
+        assert ("PATCH" in methods("pos")) is not mounts
+        assert weights.read_bytes() in [data for (name, _), data in quirk.blobs.items() if name == "q/pos"]
+
+
 def test_a_registry_that_takes_no_sample_is_pushed_to(weights: Path) -> None:
     with QuirkRegistry(Limits(chunks=False)) as quirk:
         client(quirk, 1).push(make_bundle({"model.onnx": on_disk(weights)}), Steps())

@@ -20,6 +20,7 @@ class Limits:
         last_location: only the address named last goes on, as with CNCF Distribution.
         checks_offset: refuses bytes that do not follow those it has, as the specification asks.
         upload_seconds: after which an upload is cut.
+        closes: every connection after one answer.
         rate: bytes a second that it takes on one connection.
         referrers: lists them by the API.
         page: referrers that it lists at once; 0: all.
@@ -35,6 +36,7 @@ class Limits:
     last_location: bool = False
     checks_offset: bool = True
     upload_seconds: float | None = None
+    closes: bool = False
     rate: int | None = None
     referrers: bool = False
     page: int = 0

@@ -15,7 +15,7 @@ class Replies(BaseHTTPRequestHandler):
     """A request handler whose answers can be swallowed: the deed is done, and the connection cut."""
 
     protocol_version = "HTTP/1.1"
-    swallowed = False
+    swallowed = closes = False
 
     def log_message(self, *_: object) -> None:
         """Tests read ``requests``."""
@@ -34,6 +34,8 @@ class Replies(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         if "Content_Length" not in headers:
             self.send_header("Content-Length", str(len(body)))
+        if self.closes:
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -37,7 +37,7 @@ class QuirkRegistry:
         owner = self
 
         class Bound(_Handler):
-            registry = owner
+            registry, closes = owner, limits.closes
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
         self.host = f"127.0.0.1:{self._server.server_port}"

@@ -1,10 +1,10 @@
 """How one blob gets into a repository of a registry: what an ``Upload`` is, how it begins, is cancelled and ends.
 
-Source: opencontainers/distribution-spec. Not here: the bytes (``upload_resuming``), which blobs, several at
+Source: opencontainers/distribution-spec. Not here: the bytes (``upload_bodies``, ``upload_resuming``), which blobs, several at
 once and tried again (``http``), and requests (``transport``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +20,6 @@ from promote.errors import IntegrityError, PromoteError
 
 # A registry may digest the whole blob before it answers the PUT.
 COMMIT_SECONDS = 600.0
-_SLICE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +53,6 @@ class Upload(Protocol):
             IntegrityError: the bytes are not what the digest says, here or there.
             AuthError, NotFound, InputError, Unavailable: it will not pass.
         """
-
-
-class Slices:
-    """A body in memory, sent little by little: a timeout counts for each part, so that a slow line is no broken one."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, len(self._data), _SLICE):
-            yield self._data[start : start + _SLICE]
 
 
 def open_session(place: Place) -> str:

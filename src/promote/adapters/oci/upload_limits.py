@@ -36,7 +36,7 @@ def crew_in_time(bundle: Bundle, limits: RegistryLimits | None, store: BlobStore
     blobs = {blob.digest: blob for blob in bundle.files.values()}
     if limits is None or not rate_matters(limits, [blob.size for blob in blobs.values()], AT_ONCE):
         return AT_ONCE
-    sizes = [blob.size for blob in blobs.values() if not store.has(blob)]
+    sizes = [blob.size for blob in blobs.values() if not store.has(blob) and not store.mount(blob)]
     if not rate_matters(limits, sizes, AT_ONCE):
         return AT_ONCE
     rate = store.rate()

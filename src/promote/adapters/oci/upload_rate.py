@@ -4,7 +4,8 @@ import math
 import os
 import time
 
-from promote.adapters.oci.upload import Place, Slices, cancel, open_session, session_of
+from promote.adapters.oci.upload import Place, cancel, open_session, session_of
+from promote.adapters.oci.upload_bodies import Slices
 from promote.core.registries import SAMPLE
 from promote.errors import AuthError, PromoteError, Unavailable
 

@@ -6,7 +6,7 @@ or the registry knows nothing of the upload, the blob is sent from its first byt
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from promote.adapters.oci.failures import Again, BytesRefused
@@ -14,13 +14,13 @@ from promote.adapters.oci.files import source
 from promote.adapters.oci.upload import (
     COMMIT_SECONDS,
     Place,
-    Slices,
     cancel,
     confirm,
     open_session,
     session_of,
     with_digest,
 )
+from promote.adapters.oci.upload_bodies import Rest, Slices, pieces
 from promote.adapters.oci.upload_sessions import Kept, Sessions
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.registries import SMALLEST_PIECE, Way, way
@@ -127,7 +127,7 @@ class _Sent:
         self._kept.forget()
         self._told(self._blob.size)
 
-    def _rest(self) -> "_Body":
+    def _rest(self) -> Rest:
         """Asked for once more where the registry wants other credentials: it may have taken a part of the first.
 
         Raises:
@@ -137,12 +137,12 @@ class _Sent:
         if self._bodies > 1 and self._how.asked:
             raise Again(AuthError(f"{self._place.repository} refuses its own token again and again in an upload"))
         self.doubtful = self.doubtful or self._bodies > 1
-        return _Body(self._blob, self._at, self._told)
+        return Rest(self._blob, self._at, self._told)
 
     def _send_pieces(self) -> None:
         """All but the last, which ends the upload. A registry that takes less in one request gets halves."""
         while self._blob.size - self._at > self._piece:
-            for data in _pieces(self._blob, self._at, self._piece):
+            for data in pieces(self._blob, self._at, self._piece):
                 if not self._send_piece(data):
                     break
 
@@ -209,40 +209,3 @@ class _Sent:
         self._url = url
         if self._how.asked:
             self._kept.keep(url)
-
-
-class _Body:
-    """A body of known length that is made, and verified from the blob's first byte, while it is sent."""
-
-    def __init__(self, blob: Blob, start: int, told: Callable[[int], None]) -> None:
-        self._blob, self._start, self._told = blob, start, told
-
-    def __len__(self) -> int:
-        return self._blob.size - self._start
-
-    def __iter__(self) -> Iterator[bytes]:
-        done = self._start
-        self._told(done)
-        for chunk in _from(self._blob, self._start):
-            yield chunk
-            done += len(chunk)
-            self._told(done)
-
-
-def _from(blob: Blob, start: int) -> Iterator[bytes]:
-    """The bytes from ``start`` on, verified with those before."""
-    ahead = start
-    for chunk in source(blob):
-        if ahead < len(chunk):
-            yield chunk[ahead:] if ahead else chunk
-        ahead = max(0, ahead - len(chunk))
-
-
-def _pieces(blob: Blob, start: int, piece: int) -> Iterator[bytes]:
-    """The bytes from ``start`` on, ``piece`` at a time; not the last, which may be shorter."""
-    held = b""
-    for chunk in _from(blob, start):
-        held += chunk
-        while len(held) > piece:
-            yield held[:piece]
-            held = held[piece:]
