@@ -347,6 +347,31 @@ def test_a_registry_that_names_another_subject_is_refused() -> None:
             registry.attach(registry.resolve("ner", "v1"), VERDICT, b"{}", {})
 
 
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("PUT", {"OCI-Subject": "canary"}),
+        ("PUT", {"Docker-Content-Digest": "canary"}),
+        ("GET", {"Content-Type": "canary"}),
+        ("GET", {"Content-Type": INDEX_TYPE, "Docker-Content-Digest": "canary"}),
+    ],
+)
+def test_no_message_shows_what_a_registry_writes_in_place_of_a_digest_or_type(
+    method: str, headers: dict[str, str]
+) -> None:
+    def answer(asked: str, path: str, sent: dict[str, str]) -> Answer:
+        if asked == method and "/manifests/sha256" in path and ("sha256-" in path or method == "PUT"):
+            return (201 if method == "PUT" else 200), headers, b"" if method == "PUT" else EMPTY
+        return honest(asked, path, sent)
+
+    with listening() as liar:
+        liar.answer = answer
+        registry = open_registry(f"{liar.url}/x", env={})
+        with pytest.raises(IntegrityError) as refused:
+            registry.attach(registry.resolve("ner", "v1"), VERDICT, b"{}", {})
+        assert "canary" not in refused.value.message + refused.value.hint
+
+
 def test_a_registry_that_got_the_api_serves_what_was_attached_before() -> None:
     with QuirkRegistry() as quirk:
         registry = open_registry(f"http://{quirk.host}/q", env={})
