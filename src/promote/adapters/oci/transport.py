@@ -80,8 +80,9 @@ class Transport:
             raise refusal(method, answer, self.origin.host)
 
     def _auth(self, writing: bool, source: str) -> RegistryAuth:
-        with self._auth_turn:
-            return self._auths.setdefault((writing, source), RegistryAuth(self.origin, self._env))
+        # Without the lock: a thread that has its token does not wait for one that is being given another.
+        found = self._auths.get((writing, source))
+        return found or self._auths.setdefault((writing, source), RegistryAuth(self.origin, self._env))
 
     def _line(self) -> Line:
         """This thread's own: a session of requests is not made for several."""
