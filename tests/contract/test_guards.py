@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,12 +18,11 @@ import pytest
 
 from promote.adapters.oci import auth, credentials
 from promote.adapters.oci.auth import TokenSession
-from promote.adapters.oci.mount import SMALLEST, Mounts
 from promote.adapters.oci.origin import is_repository, media_type, origin_of, parse_origin, shown
 from promote.adapters.oci.registry import open_registry
+from promote.adapters.oci.transport import Transport
 from promote.errors import AuthError, InputError, PromoteError, Unavailable
-from tests.contract.test_registry_hostile import BASIC, BLOBS, BUNDLE, LOGIN, MODEL, Answer, Liar, honest, liar, other  # noqa: F401
-from tests.fakes.registry import Steps
+from tests.contract.test_registry_hostile import BASIC, LOGIN, MODEL, Answer, Liar, honest, liar, other  # noqa: F401
 from tests.parts.registry import free_port
 
 # What a token service gives.
@@ -262,40 +263,54 @@ def test_half_a_login_is_none(liar: Liar, user: str, password: str) -> None:  # 
     fails(liar, AuthError, "go together", env)
 
 
-def test_each_right_has_a_token_of_its_own(liar: Liar, other: Liar, tmp_path: Path) -> None:  # noqa: F811
+def test_each_right_has_a_token_of_its_own(liar: Liar, other: Liar) -> None:  # noqa: F811
     """No read carries the right to write, no write that of reading elsewhere; and no token is asked for twice."""
-    origin = parse_origin(f"{liar.url}/acme")
-    for number, blob in enumerate(sorted(BLOBS)):
-        Mounts(origin, tmp_path).keep(f"acme/{'ab'[number % 2]}", [(blob, SMALLEST)])
-    put: set[str] = set()
-
-    def right(method: str, query: dict[str, list[str]]) -> str:
-        own = "repository:acme/ner:" + ("pull" if method in ("GET", "HEAD") else "pull,push")
-        return " ".join([own, *(f"repository:{name}:pull" for name in query.get("from", []))])
 
     def named(scopes: list[str]) -> str:
         return hashlib.sha256(" ".join(scopes).encode()).hexdigest()
 
     def answer(method: str, path: str, headers: dict[str, str]) -> Answer:
-        scope = right(method, parse_qs(headers["?"]))
-        if headers.get("Authorization") != f"Bearer {named(scope.split())}":
-            return 401, {"WWW-Authenticate": f'Bearer realm="{other.url}/token",service="x",scope="{scope}"'}, b""
-        if method == "PUT":
-            put.add(path.rpartition("/")[2])
-        if method in ("GET", "HEAD") and path.rpartition("/")[2] not in put:
-            return 404, {}, b""
-        return honest(method, path, headers)
+        scopes = ["repository:acme/ner:" + ("pull" if method == "GET" else "pull,push")]
+        scopes += [f"repository:{name}:pull" for name in parse_qs(headers["?"]).get("from", [])]
+        if headers.get("Authorization") == f"Bearer {named(scopes)}":
+            return honest(method, path, headers)
+        return (
+            401,
+            {"WWW-Authenticate": f'Bearer realm="{other.url}/token",service="x",scope="{" ".join(scopes)}"'},
+            b"",
+        )
 
     liar.answer = answer
     other.answer = lambda _, __, headers: token(named(parse_qs(headers["?"])["scope"]))
-    open_registry(f"{liar.url}/acme", LOGIN, mounts=tmp_path).push(BUNDLE, Steps())
-    given = [" ".join(parse_qs(urlsplit(path).query)["scope"]) for _, path, _ in other.asked]
-    assert sorted(given) == [
+    transport = Transport(parse_origin(f"{liar.url}/acme"), LOGIN)
+    root = f"{liar.url}/v2/acme/ner"
+    for source in ("acme/a", "", "acme/b", "acme/a", "", "acme/b"):
+        asked = f"?mount={MODEL.digest}&from={source}" if source else ""
+        transport.send("POST", f"{root}/blobs/uploads/{asked}", frozenset({202}), source=source)
+        transport.send("GET", f"{root}/manifests/v1", frozenset({200})).close()
+    assert [" ".join(parse_qs(urlsplit(path).query)["scope"]) for _, path, _ in other.asked] == [
+        "repository:acme/ner:pull,push repository:acme/a:pull",
         "repository:acme/ner:pull",
         "repository:acme/ner:pull,push",
-        "repository:acme/ner:pull,push repository:acme/a:pull",
         "repository:acme/ner:pull,push repository:acme/b:pull",
     ]
+
+
+def test_threads_that_are_refused_at_once_share_one_token(liar: Liar, other: Liar) -> None:  # noqa: F811
+    together = threading.Barrier(4)
+
+    def answer(method: str, path: str, headers: dict[str, str]) -> Answer:
+        if "Authorization" in headers:
+            return honest(method, path, headers)
+        together.wait(10)
+        return 401, {"WWW-Authenticate": f'Bearer realm="{other.url}/token",service="x"'}, b""
+
+    liar.answer, other.answer = answer, lambda *_: token("good")
+    transport = Transport(parse_origin(f"{liar.url}/acme"), LOGIN)
+    url = f"{liar.url}/v2/acme/ner/manifests/v1"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: transport.send("GET", url, frozenset({200})).close(), range(4)))
+    assert len(other.asked) == 1
 
 
 # Addresses.
