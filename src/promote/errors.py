@@ -97,10 +97,20 @@ class ExportError(PromoteError):
 
 
 class DeployFailed(PromoteError):
-    """The target refused the model or answered wrongly; the former version serves."""
+    """The target refused the model or answered wrongly; the former version serves.
+
+    Args:
+        message: as ``PromoteError``.
+        hint: likewise.
+        versions: which versions the server refused, where it says.
+    """
 
     exit_code = 15
     usual_hint = "promote status shows what serves"
+
+    def __init__(self, message: str, *, hint: str = "", versions: frozenset[int] = frozenset()) -> None:
+        super().__init__(message, hint=hint)
+        self.versions = versions
 
 
 class Interrupted(PromoteError):

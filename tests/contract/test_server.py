@@ -110,6 +110,17 @@ def test_a_model_that_is_not_in_the_repository_is_refused(bench: Bench) -> None:
         bench.server.load(new_name("none"))
 
 
+def test_a_refusal_names_the_version_that_was_refused(bench: Bench) -> None:
+    name = new_name()
+    bench.place(name, 1)
+    bench.up(name, 1)
+    bench.place(name, 2, model=BROKEN)
+    bench.store.serve(name, (1, 2))
+    with pytest.raises(DeployFailed) as caught:
+        bench.server.load(name)
+    assert caught.value.versions == {2}
+
+
 def test_loading_twice_is_loading_once(bench: Bench) -> None:
     name = new_name()
     bench.place(name, 1)

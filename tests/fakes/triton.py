@@ -45,7 +45,8 @@ class FakeServer:
         wanted = {(name, version) for version in self.store.policy[name]}
         refused = {key: why for key in sorted(wanted - self.loaded.keys()) if (why := self._refusal(key))}
         if refused:  # all or none; what was loaded before stays, also what the policy no longer names
-            raise DeployFailed(f"load {name}: " + "; ".join(f"version {v}: {why}" for (_, v), why in refused.items()))
+            why = "; ".join(f"version {v}: {why}" for (_, v), why in refused.items())
+            raise DeployFailed(f"load {name}: {why}", versions=frozenset(v for _, v in refused))
         for key in sorted(wanted - self.loaded.keys() - self.hangs):
             self.loaded[key] = {"requests": 0.0, "failures": 0.0, "mean_ms": 0.0}
         for key in [key for key in self.loaded if key[0] == name and key not in wanted]:

@@ -34,10 +34,10 @@ def fresh_triton(triton_carrier: Path, tmp_path_factory: pytest.TempPathFactory)
     """Starts another server on a repository of its own; keyword arguments go to ``start``. All end with the session."""
     with ExitStack() as running:
 
-        def start_one(**options: object) -> Served:
+        def start_one(repository: Path | None = None, **options: object) -> Served:
             folder = tmp_path_factory.mktemp("triton")
-            repository = folder / "models"
-            repository.mkdir()
+            repository = repository or folder / "models"
+            repository.mkdir(exist_ok=True)
             triton = start(repository, carrier=triton_carrier, work=folder / "work", **options)
             return Served(running.enter_context(triton), repository)
 

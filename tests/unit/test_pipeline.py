@@ -1,206 +1,42 @@
 """The story on parts in memory: what is touched in which order, and what is left standing whatever fails."""
 
 import json
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from promote.adapters.repository_file import read_model
-from promote.core.bundle_files import read_config
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
-from promote.core.facts import Fact, HostFacts, ModelFacts, NodeUse, Target
-from promote.core.golden import join
-from promote.core.layout import content
-from promote.core.matrix import Matrix
+from promote.core.facts import Fact, ModelFacts, NodeUse
 from promote.core.parity import ParityFailed
 from promote.core.review import APPROVED, REJECTED, NotApproved, Rejected, Review
-from promote.core.serving import Template
-from promote.core.stages import Candidate, Deployed, Export, Promotion, Run, RunRef, SourceModel
+from promote.core.stages import Deployed, Promotion
 from promote.core.verdict import Finding, Incompatible, Outcome, Undecided
 from promote.errors import DeployFailed, InputError, IntegrityError, NotFound, Unavailable
 from promote.pipeline import (
-    Order,
     Prepared,
     deploy,
     judge_further,
     promote_further,
-    promote_model,
     review_model,
     rollback,
     status,
 )
 from promote.pipeline.deploying import now
 from promote.pipeline.noting import catch_up
-from promote.ports import Examined, Outputs
-from tests.fakes.bundle import TOLERANCE, X, Y, samples, times
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.bundle import times
 from tests.fakes.store import FakeStore
-from tests.fakes.tracking import FakeLedger, FakeRuns
-from tests.fakes.triton import FakeServer
+from tests.fakes.world import DESK, FACTS, GUARDED, TroubledServer, bench_of, candidate, fact
 from tests.unit.test_matrix import MATRIX
 from tests.unit.test_operators import MATRIX as WITH_KERNELS
 
 KERNELS = WITH_KERNELS.kernels
 
-DESK = Target(
-    name="desk",
-    host=HostFacts(**{key: Fact(value, "test") for key, value in {
-        "device": "cpu", "arch": "x86_64", "triton": "24.12", "memory_bytes": 2**34,
-    }.items()}),
-    review=False,
-)  # fmt: skip
-GUARDED = replace(DESK, review=True)
-
-
-def fact(value):
-    return Fact(value, "model.onnx", measured=True)
-
-
-FACTS = ModelFacts(
-    format=fact("onnx"), ir_version=fact(8), opsets=fact({"": 17}), inputs=fact((X,)), outputs=fact((Y,)),
-    dtypes=fact(frozenset({"FLOAT"})), weights_bytes=fact(4), external=fact(()), domains=fact(frozenset({""})),
-    precision=fact("fp32"),
-)  # fmt: skip
-
-
-class Logged:
-    """A port that writes down what is asked of it before it answers."""
-
-    def __init__(self, part, name, log):
-        self._part, self._name, self._log = part, name, log
-
-    def __getattr__(self, method):
-        real = getattr(self._part, method)
-        if not callable(real):
-            return real
-
-        def asked(*args, **kwargs):
-            self._log.append(f"{self._name}.{method}")
-            return real(*args, **kwargs)
-
-        return asked
-
-
-class Story:
-    """A ``Progress`` that remembers its stages and what was said."""
-
-    def __init__(self):
-        self.told: list[str] = []
-
-    @contextmanager
-    def stage(self, name, detail=""):
-        self.told.append(f"{name}: {detail}")
-        yield self
-
-    def say(self, text):
-        self.told.append(text)
-
-    def update(self, done, total, unit="bytes"):
-        pass
-
-
-class Times:
-    """An ``Exporter`` of models that multiply: each run by the weight in its params. ``off`` spoils the exported outputs."""
-
-    def __init__(self):
-        self.off, self.facts = 0.0, FACTS
-
-    def export(self, candidate, plan, step):
-        weight = float(candidate.run.params["weight"])
-        cases = samples(weight)
-        source = {case: outputs for case, (_, outputs) in cases.items()}
-        exported = {case: {"y": out["y"] + np.float32(self.off)} for case, out in source.items()}
-        export = Export(
-            candidate=candidate, plan=plan, files={"model.onnx": content(times(weight))}, facts=self.facts,
-            samples=content(join(cases)), cases=tuple(cases),
-        )  # fmt: skip
-        return export, Outputs(source, exported)
-
-
-class Server(FakeServer):
-    """``trouble`` is called with the versions of each load before it happens."""
-
-    def __init__(self, store):
-        super().__init__(store)
-        self.trouble = lambda versions: None
-
-    def load(self, name):
-        self.trouble(self.store.policy.get(name, ()))
-        super().load(name)
-
-
-@dataclass
-class Bench:
-    """A ``World`` of parts in memory; ``log`` is what was asked of those that touch something, in order."""
-
-    runs: Any
-    exporter: Any
-    registry: Any
-    ledger: Any
-    store: FakeStore
-    server: Server
-    log: list[str]
-    matrix: Matrix = MATRIX
-    template: Template = field(default_factory=Template)
-    progress: Story = field(default_factory=Story)
-    now: Target = DESK
-
-    def examine(self, stored, files):
-        """As the target is ``now``; the model's facts are those that its export had."""
-        self.log.append("examine")
-        path = Path(files[f"{stored.name}/config.pbtxt"])
-        config = read_config(path.read_bytes(), stored.name)
-        return Examined(self.now, self.exporter.facts, config, read_model(str(path.parent)))
-
-    def promote(self, weight=2.0, target=DESK, **order):
-        """A run of that weight, promoted as ``times``."""
-        run_id = f"run-{weight:g}"
-        self.runs.candidates.setdefault(run_id, candidate(run_id, weight))
-        return promote_model(Order(ref=RunRef(run_id), tolerances={"fp32": TOLERANCE}, **order), target, self)
-
-    def deploy(self, version, target=DESK):
-        return deploy("times", f"v{version}", target, "ada@desk", self)
-
-    def up(self, *weights, target=DESK):
-        """Promotes and deploys a version for each weight, one after the other."""
-        for at, weight in enumerate(weights, 1):
-            assert isinstance(self.promote(weight), Promotion)
-            self.deploy(at, target)
-        self.log.clear()
-
-    def answers(self):
-        """Version -> what it makes of 1, of all versions loaded now."""
-        one = samples(1.0)["minimum"][0]["x"]
-        loaded = sorted(version for name, version in self.server.loaded if name == "times")
-        return {v: float(self.server.infer("times", v, {"x": one}, "http")["y"][0, 0]) for v in loaded}
-
-    def untouched(self):
-        return not self.registry.manifests and not self.ledger.versions_of and not self.store.placed
-
-
-def candidate(run_id, weight, *, flavour="onnx", facts=ModelFacts()):  # noqa: B008
-    digest = content(f"{run_id} {weight}".encode()).digest
-    model = SourceModel(name="times", flavour=flavour, root="", files={}, entry="model.onnx", digest=digest)
-    return Candidate(Run(run_id=run_id, experiment="ships", params={"weight": str(weight)}), model, facts)
-
 
 @pytest.fixture
 def bench():
-    log: list[str] = []
     store = FakeStore()
-    return Bench(
-        runs=Logged(FakeRuns(), "runs", log),
-        exporter=Logged(Times(), "exporter", log),
-        registry=Logged(FakeRegistry(), "registry", log),
-        ledger=Logged(FakeLedger(), "ledger", log),
-        store=store,
-        server=Server(store),
-        log=log,
-    )
+    return bench_of(store, TroubledServer(store))
 
 
 def fail(error):
@@ -568,6 +404,18 @@ def test_a_kept_version_that_cannot_live_with_the_new_configuration_is_left_out(
     bench.server.trouble = trouble
     assert bench.deploy(2).former.version == 1
     standing(bench, version=2, weight=3.0)
+
+
+def test_a_version_that_is_refused_itself_is_not_loaded_a_second_time(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    bench.server.refuses[("times", 2)] = "failed to run warmup sample 'zeros'"
+    tried = []
+    bench.server.trouble = tried.append
+    with pytest.raises(DeployFailed, match="warmup"):
+        bench.deploy(2)
+    assert tried == [(1, 2), (1,)]
+    standing(bench)
 
 
 def test_a_former_version_whose_files_are_gone_does_not_keep_a_new_one_from_serving(bench):

@@ -33,6 +33,11 @@ def clean(reason: str) -> str:
     return printable("; ".join(line for line in lines if line), _LONGEST_REASON) or "no reason given"
 
 
+def refused(reason: str) -> frozenset[int]:
+    """The versions that a failed load says it failed for."""
+    return frozenset(int(version) for version in re.findall(_VERSION, reason))
+
+
 @contextmanager
 def ask_grpc(endpoint: str, doing: str) -> Iterator[Any]:
     """A gRPC client for one or a few calls, each with its own ``client_timeout``.
@@ -58,7 +63,7 @@ def ask_grpc(endpoint: str, doing: str) -> Iterator[Any]:
         # UNAVAILABLE is also what Triton itself says of a model that is not ready.
         if status in ("UNIMPLEMENTED", "CANCELLED") or (status == "UNAVAILABLE" and not _live(client)):
             raise _unreachable(endpoint, "gRPC", doing, reason) from error
-        raise DeployFailed(f"{doing}: {clean(reason)}") from error
+        raise DeployFailed(f"{doing}: {clean(reason)}", versions=refused(reason)) from error
     finally:
         client.close()
 

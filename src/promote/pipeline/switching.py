@@ -71,18 +71,20 @@ def _load(live: Deployed, beside: int | None, world: World) -> None:
     """Brings a version up, next to the one named by ``beside``.
 
     One configuration holds for both, and Triton initialises the kept version anew under it. Where the old version cannot
-    live with the new configuration, the new one is loaded alone: Triton keeps the old instance until that is ready.
+    live with the new configuration, the new one is loaded alone: Triton keeps the old instance until that is ready. A
+    version that was refused itself is not tried again.
     """
     tries = [(beside, live.version), (live.version,)] if beside else [(live.version,)]
     for versions in tries:
         try:
             world.store.serve(live.name, versions)
             world.server.load(live.name)
-            world.server.await_ready(live.name, live.version, READY_SECONDS)
-            return
-        except (DeployFailed, NotFound):  # not found: somebody removed the kept version's files
-            if versions == tries[-1]:
+        except (DeployFailed, NotFound) as error:  # not found: somebody removed the kept version's files
+            if versions == tries[-1] or (isinstance(error, DeployFailed) and live.version in error.versions):
                 raise
+        else:
+            break
+    world.server.await_ready(live.name, live.version, READY_SECONDS)
 
 
 def _restore(former: Deployed | None, failed: Deployed, world: World, *, because: BaseException, new: bool) -> None:
