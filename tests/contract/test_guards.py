@@ -172,6 +172,16 @@ def test_a_challenge_of_another_origin_is_not_answered(liar: Liar, other: Liar, 
     assert not [path for _, path, _ in liar.asked if path.startswith("/token")]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_what_is_written_is_not_sent_elsewhere(liar: Liar, other: Liar, method: str) -> None:  # noqa: F811
+    liar.answer = lambda *_: (307, {"Location": f"{other.url}/steal"}, b"")
+    other.answer = lambda *_: (201, {}, b"")
+    url = f"{liar.url}/v2/acme/ner/blobs/uploads/1"
+    with pytest.raises(PromoteError):
+        Transport(parse_origin(f"{liar.url}/acme"), {}).send(method, url, frozenset({201}), body=lambda: b"weights")
+    assert not other.asked
+
+
 def test_a_password_that_was_refused_is_not_sent_again(liar: Liar) -> None:  # noqa: F811
     liar.answer = lambda *_: (401, {"WWW-Authenticate": 'Basic realm="x"'}, b"")
     registry = open_registry(f"{liar.url}/acme", LOGIN)

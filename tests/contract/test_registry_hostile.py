@@ -73,7 +73,7 @@ def listening() -> Iterator[Liar]:
                 piece = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
                 self.wfile.write(piece + b"0\r\n\r\n" if chunked else body)
 
-        do_GET = do_HEAD = do_PUT = do_POST = handle_any
+        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any
 
         def log_message(self, *_: object) -> None:
             pass
