@@ -230,10 +230,12 @@ def test_the_next_run_sends_only_what_is_missing(slow: QuirkRegistry, weights: P
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert set(json.loads(kept.read_text())) == {"root", "digest", "session", "begun"}
     assert "canary" not in kept.read_text()
-    push(client(slow, uploads), weights)
+    release = push(client(slow, uploads), weights)
     assert whole(slow, weights)
     assert slow.received == expected(slow)
     assert not list(uploads.iterdir())
+    assert SIZE - had <= release.sent < SIZE - had + 10_000  # and the small files that had not gone
+    assert release.sent + release.skipped > SIZE
 
 
 @pytest.mark.parametrize("damage", ["elsewhere", "other digest", "old", "torn", "user", "link"])

@@ -177,8 +177,15 @@ def _sending(store: BlobStore, blob: Blob) -> Callable[[Told], int]:
     def work(told: Told) -> int:
         if store.has(blob) or store.mount(blob):
             return 0
-        store.write(blob, told)
-        return blob.size
+        there = blob.size  # bytes that an earlier run had brought: where it is heard to begin
+
+        def hears(done: int) -> None:
+            nonlocal there
+            there = min(there, done)
+            told(done)
+
+        store.write(blob, hears)
+        return blob.size - there
 
     return work
 

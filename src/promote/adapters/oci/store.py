@@ -36,7 +36,8 @@ class BlobStore(Protocol):
         """
 
     def write(self, blob: Blob, told: Callable[[int], None]) -> None:
-        """Stores the blob's bytes, hashed on the way; ``told`` hears how many are through, from 0 again on a new try.
+        """Stores the blob's bytes, hashed on the way; ``told`` hears how many are through: first those that an
+        earlier run had brought, and from 0 again where all are sent anew.
 
         Raises:
             IntegrityError: the bytes are not what the digest says; nothing is stored.

@@ -46,7 +46,7 @@ class Upload(Protocol):
         Args:
             place: where to.
             blob: not known to be there.
-            told: hears how many of its bytes are through, from 0 again on a new try.
+            told: see ``BlobStore.write``.
 
         Raises:
             Again: it may pass.

@@ -89,6 +89,7 @@ class _Sent:
         if self._url:
             cancel(self._place, self._url)
         self._at, self.doubtful = 0, False
+        self._told(0)
         self._moved_to(open_session(self._place))
 
     def go_on(self) -> None:
@@ -99,6 +100,7 @@ class _Sent:
         """
         if not (self._url and self._found()):
             self.begin()
+        self._told(self._at)
         while True:
             before = self._at
             try:
