@@ -207,6 +207,21 @@ def test_an_image_under_the_tag_is_no_list_when_read_and_is_never_written_over(b
     assert raw(stored, tag).content == stored.manifest
 
 
+def test_an_image_under_the_tag_in_a_layout_is_no_list_either(tmp_path: Path) -> None:
+    registry = open_registry(f"oci:{tmp_path}", env={})
+    stored = pushed(registry)
+    path = tmp_path / "ner/index.json"
+    index = json.loads(path.read_text())
+    name = {"org.opencontainers.image.ref.name": fallback_tag(stored.digest)}
+    index["manifests"].append(index["manifests"][0] | {"annotations": name})
+    path.write_text(json.dumps(index))
+    before = path.read_bytes()
+    assert registry.referrers(stored) == ()
+    with pytest.raises(IntegrityError):
+        registry.attach(stored, VERDICT, data("calypso"), {})
+    assert path.read_bytes() == before
+
+
 def test_what_another_tool_listed_stays_as_it_is(base: str) -> None:
     registry = open_registry(base, env={})
     stored, other = pushed(registry), pushed(registry, version=2)

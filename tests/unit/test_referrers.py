@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promote.core.manifest import MANIFEST_TYPE, pack, read_manifest
@@ -63,6 +63,7 @@ def test_an_entry_has_the_artifact_type_or_the_configs_and_all_annotations(manif
     assert (found["digest"], found["size"], found["mediaType"]) == (sha256(data), len(data), MANIFEST_TYPE)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30)), st.lists(st.integers(0, 30)))
 def test_a_list_has_each_entry_once_loses_none_and_is_the_same_in_any_order(first, second):
     one = with_entries(None, [entry(n) for n in first], "x")
