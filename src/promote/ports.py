@@ -28,6 +28,7 @@ from promote.core.stages import (
     RunRef,
     Stored,
 )
+from promote.core.standing import Desired, OnDisk
 from promote.core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -185,6 +186,9 @@ class Ledger(Protocol):
     def deployed(self, name: str, version: int, target: str, digest: str, state: str) -> None:
         """Notes on the version what the target serves now."""
 
+    def desired(self, target: str) -> Mapping[str, Desired]:
+        """Model -> the promoted version that carries the target's alias; models without one are left out."""
+
 
 class Store(Protocol):
     """The model repository of a target, with its own small record beside it."""
@@ -238,6 +242,9 @@ class Store(Protocol):
             IntegrityError: they are not what the bundle's manifest says.
         """
 
+    def inspect(self, name: str, version: int, *, contents: bool = True) -> OnDisk:
+        """A version as it lies there now, against its manifest; without ``contents`` by names and sizes only."""
+
     def lock(self, name: str) -> AbstractContextManager[None]:
         """One deployment of a model at a time.
 
@@ -281,6 +288,16 @@ class Server(Protocol):
 
         Raises:
             DeployFailed: the server refused the request.
+        """
+
+    def index(self) -> Mapping[str, Mapping[int, str]]:
+        """Model -> version -> the server's word for its state (``READY``); every version that it knows of."""
+
+    def config(self, name: str) -> "ModelConfig":
+        """The configuration that the server uses for a model, completed by itself.
+
+        Raises:
+            DeployFailed: it has none that answers.
         """
 
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:

@@ -14,6 +14,7 @@ from promote.adapters.tracking.ledger import open_ledger
 from promote.core.facts import ModelFacts, Target
 from promote.core.review import Review
 from promote.core.stages import Candidate, Release, Run, SourceModel
+from promote.core.standing import Desired
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Ledger
 from tests.fakes.factory import log_run
@@ -251,6 +252,35 @@ def test_the_alias_of_the_target_follows_the_live_version(real, name):
     assert int(client.get_model_version_by_alias(name, "calypso").version) == second
     assert client.get_model_version(name, str(first)).tags["promote.deployed.calypso"] == "kept sha256:1"
     assert client.get_model_version(name, str(second)).tags["promote.deployed.calypso"] == "live sha256:2"
+
+
+def test_desired_is_the_version_with_the_targets_alias_and_its_review_of_this_digest(part, name):
+    ledger, target = part.open(), f"t-{name}"[:40]
+    version, release = part.recorded(name)
+    digest = release.stored.digest
+    assert ledger.desired(target) == {}
+    ledger.deployed(name, version, target, digest, "kept")
+    assert ledger.desired(target) == {}
+    ledger.deployed(name, version, target, digest, "live")
+    assert part.open().desired(target) == {name: Desired(version, digest, "pending")}
+    for review, word in (
+        (Review(state="approved", digest=digest, by="ada", reason="yes"), "approved"),
+        (Review(state="approved", digest="sha256:" + "1" * 64, by="ada", reason="another"), "pending"),
+        (Review(state="rejected", digest=digest, by="ada", reason="no"), "rejected"),
+        (Review(state="rejected", digest="sha256:" + "1" * 64, by="ada", reason="another"), "pending"),
+    ):
+        ledger.decide(name, version, target, review)
+        assert ledger.desired(target) == {name: Desired(version, digest, word)}
+
+
+def test_an_alias_that_others_use_for_models_of_their_own_is_left_out(real, name):
+    import mlflow
+
+    client = mlflow.MlflowClient(real.uri, real.uri)
+    client.create_registered_model(name)
+    client.create_model_version(name, f"runs:/{real.run_id}/x", run_id=real.run_id)
+    client.set_registered_model_alias(name, f"t-{name}"[:40], "1")
+    assert real.open().desired(f"t-{name}"[:40]) == {}
 
 
 @pytest.mark.parametrize("target", ["latest", "v2", "edge.site-1"])

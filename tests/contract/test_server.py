@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from promote.core.model_config import parse_config
+from promote.core.served_config import difference
 from promote.errors import DeployFailed, InputError, Unavailable
 from tests.contract.bench import READY_SECONDS, Bench, X, fake_bench, real_bench
 from tests.fakes.bundle import BROKEN
@@ -215,6 +217,27 @@ def test_statistics_count_requests_by_version(bench: Bench) -> None:
     assert found[1] == {"requests": 0, "failures": 0, "mean_ms": 0}
     assert (found[2]["requests"], found[2]["failures"]) == (2, 0)
     assert 0 < found[2]["mean_ms"] < 10_000
+
+
+def test_the_index_tells_what_is_ready_and_the_config_is_the_one_that_was_placed(bench: Bench) -> None:
+    name = new_name()
+    bench.place(name, 1, 2.0)
+    bench.place(name, 2, 3.0)
+    assert name not in {n for n, versions in bench.server.index().items() if "READY" in versions.values()}
+    with pytest.raises(DeployFailed):
+        bench.server.config(name)
+    bench.up(name, 1, 2)
+    assert bench.server.index()[name] == {1: "READY", 2: "READY"}
+    placed = bench.store.inspect(name, 2).placed
+    assert difference(parse_config(placed, "placed"), bench.server.config(name)) == ""
+    changed = placed.replace(b"max_batch_size: 8", b"max_batch_size: 9")
+    assert "max_batch_size 8, 9 was placed" in difference(parse_config(changed, "placed"), bench.server.config(name))
+    bench.up(name, 2)
+    for _ in range(100):  # the server answers before a version is gone
+        if bench.server.index()[name].get(1) != "READY":
+            break
+        time.sleep(0.05)
+    assert bench.server.index()[name].get(1) != "READY"
 
 
 _shared: dict[int, str] = {}

@@ -320,3 +320,15 @@ def test_a_name_that_is_none_is_refused_everywhere(shop: Shop, name: str) -> Non
     stored, files = shop.bundle("m", 1)
     with pytest.raises(PromoteError):
         shop.store.place(replace(stored, name=name), files)
+
+
+def test_a_placed_version_is_inspected_and_one_that_is_not_there_says_so(shop: Shop) -> None:
+    stored, files = shop.bundle("m", 3)
+    shop.store.place(stored, files)
+    shop.store.serve("m", (3,))
+    seen = shop.store.inspect("m", 3)
+    assert (seen.files, seen.config) == ("", "")
+    assert seen.checked == sum(blob.size for path, blob in stored.files.items() if path != "m/config.pbtxt")
+    assert list(read_config(seen.placed, "m").version_policy.specific.versions) == [3]
+    assert shop.store.inspect("m", 3, contents=False).checked == 0
+    assert "version 4 of m is not in the model repository" in shop.store.inspect("m", 4).files

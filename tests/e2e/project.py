@@ -50,8 +50,13 @@ class Project:
         tables = "".join(f"\n[targets.{name}]\n{lines}\n" for name, lines in targets.items())
         (self.folder / "promote.toml").write_text(f'[mlflow]\ntracking_uri = "{self.uri}"\n{tables}')
 
-    def __call__(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> Typed:
-        """Types ``promote ...``; the exit code must be ``code``, and nothing may look like a traceback."""
+    def __call__(
+        self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None, failed: bool = True
+    ) -> Typed:
+        """Types ``promote ...``; the exit code must be ``code``, and nothing may look like a traceback.
+
+        ``failed``: a code of an error comes with one; otherwise it is that of an answer.
+        """
         done = subprocess.run(
             [PROMOTE, *arguments],
             cwd=self.folder,
@@ -65,7 +70,14 @@ class Project:
         told = f"$ promote {' '.join(arguments)}\n{typed.out}\n{typed.err}"
         assert typed.code == code, told
         assert "Traceback" not in typed.err, told
-        if code not in (0, 10, 11, 12, 13, 14):  # an error is one line, a blank one and a hint, after the progress
+        if failed and code not in (
+            0,
+            10,
+            11,
+            12,
+            13,
+            14,
+        ):  # an error is one line, a blank one and a hint, after the progress
             lines = typed.err.splitlines()
             at = next((i for i, line in enumerate(lines) if line.startswith("error: ")), None)
             assert at is not None, told

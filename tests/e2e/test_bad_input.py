@@ -275,7 +275,7 @@ def test_a_model_that_triton_refuses_shows_its_own_reason(project, onnx_run, tri
     assert "Traceback" not in typed.err
     assert "restore" in typed.err
     status = project("status", "--target", "local", "--json").json
-    row = next(m for m in status["models"] if m["deployed"]["name"] == name)
+    row = next(m for m in status["models"] if m["name"] == name)
     assert (row["deployed"]["version"], row["ready"]) == (1, True)
     assert sorted(p.name for p in (triton.repository / name).iterdir()) == ["1", "config.pbtxt"]
 

@@ -95,7 +95,7 @@ def test_a_run_is_promoted_deployed_asked_and_rolled_back(served, runs, triton):
     np.testing.assert_allclose(ask(triton, name, "", ids), answer, atol=1e-5)
 
     shown = served("status", "--target", "local", "--json").json
-    row = next(m for m in shown["models"] if m["deployed"]["name"] == name)
+    row = next(m for m in shown["models"] if m["name"] == name)
     assert row["ready"] is True
     assert row["deployed"]["version"] == 1
     assert row["deployed"]["digest"] == digest

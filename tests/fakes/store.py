@@ -14,6 +14,7 @@ from promote.core.names import model_name
 from promote.core.parity import Tolerance
 from promote.core.passport import sha256
 from promote.core.stages import Deployed, Stored
+from promote.core.standing import OnDisk
 from promote.errors import InputError, IntegrityError, NotFound, Unavailable
 
 
@@ -106,6 +107,18 @@ class FakeStore:
             raise NotFound(f"{name} version {version} has no golden samples")
         passport = TypeAdapter(dict).validate_json(data[f"{folder}/passport.json"])
         return data[f"{folder}/golden.safetensors"], Tolerance(**passport["parity"]["tolerance"])
+
+    def inspect(self, name: str, version: int, *, contents: bool = True) -> OnDisk:
+        if (name, version) not in self.placed:
+            return OnDisk(files=f"version {version} of {name} is not in the model repository")
+        stored, data = self.placed[name, version]
+        within = {path: blob for path, blob in stored.files.items() if path.startswith(f"{name}/{version}/")}
+        wrong = [p for p, blob in within.items() if len(data.get(p, b"")) != blob.size]
+        wrong += [p for p, blob in within.items() if contents and sha256(data.get(p, b"")) != blob.digest]
+        checked = sum(blob.size for blob in within.values()) if contents else 0
+        return OnDisk(
+            files=f"{wrong[0]} was changed" if wrong else "", placed=data[f"{name}/config.pbtxt"], checked=checked
+        )
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

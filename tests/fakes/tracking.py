@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from promote.core.names import model_name
 from promote.core.review import APPROVED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Promotion, Release, RunRef
+from promote.core.standing import Desired
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
 
@@ -86,6 +87,16 @@ class FakeLedger:
         self._version(name, version).serves[target] = f"{state} {digest}"
         if state == "live":
             self.aliases[name, target] = version
+
+    def desired(self, target: str) -> Mapping[str, Desired]:
+        found = {}
+        for (name, one), number in self.aliases.items():
+            version = self._version(name, number)
+            review = version.reviews.get(target, Review())
+            same = review.digest == version.digest or (review.state == REJECTED and not review.digest)
+            if one == target:
+                found[name] = Desired(number, version.digest, review.state if same else PENDING)
+        return found
 
     def _version(self, name: str, version: int) -> Version:
         if version not in self.versions_of.get(model_name(name), {}):

@@ -6,7 +6,9 @@ It knows no ONNX: it answers golden inputs with the golden outputs of the versio
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from promote.core.bundle_files import read_config
 from promote.core.golden import as_served, split
 from promote.core.names import model_name
 from promote.errors import DeployFailed, InputError, Unavailable
@@ -85,6 +87,20 @@ class FakeServer:
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
         self._hear("statistics", model_name(name))
         return {version: dict(numbers) for (model, version), numbers in self.loaded.items() if model == name}
+
+    def index(self) -> Mapping[str, Mapping[int, str]]:
+        self._hear("index")
+        states: dict[str, dict[int, str]] = {}
+        for name, version in self.loaded:
+            states.setdefault(name, {})[version] = "READY"
+        return states
+
+    def config(self, name: str) -> ModelConfig:
+        self._hear("config", name)
+        versions = [version for model, version in self.loaded if model == name]
+        if not versions:
+            raise DeployFailed(f"{name} is not loaded")
+        return read_config(self.store.placed[name, max(versions)][1][f"{name}/config.pbtxt"], name)
 
     def _hear(self, *words: str) -> None:
         self.asked.append(words)

@@ -634,9 +634,9 @@ def test_status_tells_what_the_record_and_what_the_server_say(bench):
     bench.store.record.append(
         Deployed(name="gone", version=4, digest="d", repository="r", since="2026-01-01T00:00:00Z", by="", state="live")
     )
-    version, rows = status(bench)
-    assert version == "2.51.0"
-    gone, live = rows
+    told = status(DESK, bench)
+    assert (told.triton, told.others, told.unknown) == ("2.51.0", (), "")
+    gone, live = told.models
     assert (gone.deployed.name, gone.ready, gone.statistics) == ("gone", False, {})
     assert (live.deployed.version, live.ready) == (2, True)
     assert live.statistics["requests"] == 4  # the golden replays
@@ -645,7 +645,7 @@ def test_status_tells_what_the_record_and_what_the_server_say(bench):
 def test_status_of_a_server_that_does_not_answer_is_unavailable(bench):
     bench.server.down = True
     with pytest.raises(Unavailable):
-        status(bench)
+        status(DESK, bench)
 
 
 def test_times_are_utc_to_the_second():

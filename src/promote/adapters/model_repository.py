@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from promote.adapters.repository.disk import disk, scratch, sweep, sync
+from promote.adapters.repository.inspection import Digested, inspect_version
 from promote.adapters.repository.lock import hold
 from promote.adapters.repository.placement import place_version, write_config
 from promote.adapters.repository.record import append_record, read_record, read_told, write_told
@@ -20,6 +21,7 @@ from promote.adapters.repository.shelf import Shelf, make_state, open_shelf
 from promote.core.names import MODEL_NAME, model_name
 from promote.core.parity import Tolerance
 from promote.core.stages import Deployed, Stored
+from promote.core.standing import OnDisk
 from promote.errors import InputError
 
 
@@ -34,6 +36,7 @@ class ModelRepository:
     def __init__(self, root: Path, by: str) -> None:
         self._root = root
         self._by = by
+        self._digested = Digested()
 
     def current(self, name: str) -> Deployed | None:
         """The last deployment of the record."""
@@ -165,6 +168,11 @@ class ModelRepository:
         """
         with disk(f"read the golden samples of {model_name(name)} version {version}"):
             return read_golden(open_shelf(self._root), name, version)
+
+    def inspect(self, name: str, version: int, *, contents: bool = True) -> OnDisk:
+        """The version as it lies there now; a file that this store found right is read again only when it was touched."""
+        with disk(f"inspect {model_name(name)} version {version}"):
+            return inspect_version(open_shelf(self._root), name, version, self._digested, contents=contents)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

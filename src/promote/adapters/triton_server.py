@@ -5,7 +5,7 @@ gRPC for control because each call takes its own deadline there and errors carry
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,30 @@ class TritonServer:
                 return read_answer(signature, client.infer(name, model_version=at, **request))
         raise InputError(f"protocol {printable(protocol)!r} is neither http nor grpc")
 
+    def index(self) -> Mapping[str, Mapping[int, str]]:
+        """Model -> version -> its state in the server's index: ``READY``, ``LOADING``, ``UNAVAILABLE``...
+
+        Models that were never loaded have no version there, and are left out.
+
+        Raises:
+            Unavailable: the server does not answer.
+        """
+        states: dict[str, dict[int, str]] = {}
+        for entry in self._index("ask what is loaded"):
+            if entry.version.isdecimal():
+                states.setdefault(entry.name, {})[int(entry.version)] = printable(entry.state, 40) or "UNAVAILABLE"
+        return states
+
+    def config(self, name: str) -> Any:
+        """The ``ModelConfig`` that the server uses.
+
+        Raises:
+            DeployFailed: no version of it answers.
+            Unavailable: the server does not answer.
+        """
+        with ask_grpc(self._grpc, f"ask for the configuration of {model_name(name)}") as client:
+            return client.get_model_config(name, client_timeout=self._timeout).config
+
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
         """Loaded version -> ``requests``, ``failures``, ``mean_ms`` (of those that succeeded); empty when none is.
 
@@ -174,12 +198,14 @@ class TritonServer:
 
     def _state(self, name: str, version: int) -> tuple[str, str]:
         """State and reason of a version in the server's index."""
-        with ask_grpc(self._grpc, f"ask for the state of {name}") as client:
-            index = client.get_model_repository_index(client_timeout=self._timeout)
-        for entry in index.models:
+        for entry in self._index(f"ask for the state of {name}"):
             if (entry.name, entry.version) == (name, str(version)):
                 return entry.state or "UNAVAILABLE", clean(entry.reason)
         return "ABSENT", "Triton does not list this version: its folder or its place in the version policy is missing"
+
+    def _index(self, doing: str) -> Iterable[Any]:
+        with ask_grpc(self._grpc, doing) as client:
+            return tuple(client.get_model_repository_index(client_timeout=self._timeout).models)
 
 
 def _numbers(entry: Any) -> dict[str, float]:

@@ -8,7 +8,7 @@ from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, judge_further, promote_further
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
 from promote.pipeline.reviewing import review_model
-from promote.pipeline.serving import Serving, status
+from promote.pipeline.serving import Serving, Status, status
 from promote.pipeline.switching import prove
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Prepared",
     "Refusal",
     "Serving",
+    "Status",
     "deploy",
     "judge_further",
     "promote_further",

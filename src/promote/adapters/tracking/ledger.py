@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from promote.adapters.tracking.aliased import aliased
 from promote.adapters.tracking.client import Connection, connect
 from promote.adapters.tracking.models import choose, get_run
 from promote.adapters.tracking.report import log_report, write_page
@@ -16,6 +17,7 @@ from promote.adapters.tracking.versions import ID_TAG, Versions, versions_of
 from promote.core.names import printable
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Promotion, Release
+from promote.core.standing import Desired
 from promote.errors import InputError, IntegrityError
 from promote.ports import Ledger
 
@@ -94,12 +96,7 @@ class MlflowLedger:
 
     def review(self, name: str, version: int, target: str) -> Review:
         """See ``promote.ports.Ledger``. A state that is neither approved nor rejected is pending."""
-        tags = self._versions(name).tags(version)
-        state = tags.get(review_tag(target), PENDING)
-        if state not in (APPROVED, REJECTED):
-            return Review()
-        digest, by, reason = (tags.get(review_tag(target, part), "") for part in _PARTS)
-        return Review(state=state, digest=digest, by=by, reason=reason)
+        return _review(self._versions(name).tags(version), target)
 
     def decide(self, name: str, version: int, target: str, review: Review) -> None:
         """See ``promote.ports.Ledger``. Until the last tag is written nothing is approved."""
@@ -128,10 +125,31 @@ class MlflowLedger:
         if state == LIVE:
             versions.alias(version, alias_of(target))
 
-    def _versions(self, name: str) -> Versions:
+    def desired(self, target: str) -> Mapping[str, Desired]:
+        """See ``promote.ports.Ledger``. The state of a review is ``pending`` where it is about another digest."""
+        found = {}
+        for name, version, tags in aliased(self._link(), alias_of(target)):
+            digest, review = tags.get("promote.digest", ""), _review(tags, target)
+            about = review.digest in ("", digest) if review.state == REJECTED else review.digest == digest
+            found[name] = Desired(version, printable(digest), review.state if about else PENDING)
+        return found
+
+    def _link(self) -> Connection:
         if self._opened is None:
             self._opened = connect(self.uri)
-        return versions_of(self._opened, name)
+        return self._opened
+
+    def _versions(self, name: str) -> Versions:
+        return versions_of(self._link(), name)
+
+
+def _review(tags: Mapping[str, str], target: str) -> Review:
+    """What the tags say; a state that is neither approved nor rejected is pending."""
+    state = tags.get(review_tag(target), PENDING)
+    if state not in (APPROVED, REJECTED):
+        return Review()
+    digest, by, reason = (tags.get(review_tag(target, part), "") for part in _PARTS)
+    return Review(state=state, digest=digest, by=by, reason=reason)
 
 
 def _told(release: Release) -> dict[str, str]:
