@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     "deploy": "Bring a release to a target's Triton and prove that it answers.",
     "rollback": "Serve the version before, in one command.",
     "status": "What serves on a target, and whether it answers.",
+    "smoke": "Ask the live version its golden inputs again, and say whether it answers as it was proven.",
     "doctor": "Look at what a promotion needs, and say what is missing.",
 }
 

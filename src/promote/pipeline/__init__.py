@@ -1,4 +1,4 @@
-"""The story, one screen a command: promote, review, deploy, roll back, status.
+"""The story, one screen a command: promote, review, deploy, roll back, status, smoke.
 
 Each function takes values and a ``World`` of ports, and returns a value: what came of it, or a refusal with its reasons.
 It touches nothing itself.
@@ -9,6 +9,7 @@ from promote.pipeline.furthering import Further, judge_further, promote_further
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
 from promote.pipeline.reviewing import review_model
 from promote.pipeline.serving import Serving, Status, status
+from promote.pipeline.smoking import Smoke, smoke
 from promote.pipeline.switching import prove
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Refusal",
     "Serving",
     "Status",
+    "Smoke",
     "deploy",
     "judge_further",
     "promote_further",
@@ -25,5 +27,6 @@ __all__ = [
     "prove",
     "review_model",
     "rollback",
+    "smoke",
     "status",
 ]

@@ -3,9 +3,9 @@
 import time
 
 from promote.core.golden import split
-from promote.core.parity import ParityFailed, compare
 from promote.core.stages import Deployed, Deployment, Replay
 from promote.errors import DeployFailed, NotFound, PromoteError
+from promote.pipeline.replaying import PROTOCOLS, ask
 from promote.ports import World
 
 READY_SECONDS = 120.0
@@ -118,18 +118,14 @@ def prove(name: str, version: int, world: World) -> tuple[Replay, ...]:
     cases, tolerance = world.store.golden(name, version)
     replays = []
     with world.progress.stage("replay", f"{name} version {version}") as step:
-        for protocol in ("http", "grpc"):
-            for case, (inputs, expected) in split(cases).items():
-                began = time.monotonic()
-                answer = world.server.infer(name, version, inputs, protocol)
-                seconds = time.monotonic() - began
-                proof = compare({case: expected}, {case: answer}, tolerance, constant_ok=True)
-                if isinstance(proof, ParityFailed):
+        for protocol in PROTOCOLS:
+            for case, golden in split(cases).items():
+                replay, fault = ask((name, version), protocol, case, golden, tolerance, world)
+                if fault:
                     raise DeployFailed(
-                        f"{name} version {version} answers wrongly over {protocol}: {proof.reasons[0]}",
+                        f"{name} version {version} answers wrongly over {protocol}: {fault}",
                         hint="the model that was loaded is not the one that was proven",
                     )
-                worst = proof.worst.max_absolute
-                replays.append(Replay(case=case, protocol=protocol, max_absolute=worst, seconds=seconds))
+                replays.append(replay)
         step.say(f"{len(replays)} golden answers, largest difference {max(r.max_absolute for r in replays):.2g}")
     return tuple(replays)

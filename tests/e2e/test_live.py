@@ -1,0 +1,83 @@
+"""``promote smoke`` and ``promote bench`` against a real Triton, by the commands a user types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promote.adapters.model_repository import ModelRepository
+from promote.adapters.triton_server import TritonServer
+from promote.core.stages import Deployed
+from tests.e2e.project import Project
+from tests.fakes.bundle import bundle, times
+from tests.parts.triton import Served, new_name
+
+pytestmark = [pytest.mark.e2e, pytest.mark.triton]
+
+
+@pytest.fixture
+def project(tmp_path: Path, triton: Served) -> Project:
+    """Its target ``local`` is the session's Triton."""
+    made = Project(tmp_path, f"sqlite:///{tmp_path}/none.db")
+    where = f'http = "{triton.triton.http}"\ngrpc = "{triton.triton.grpc}"\nmodel_repository = "{triton.repository}"\n'
+    made.write(local=where, gone='device = "cpu"\n' + where.replace(triton.triton.http, "127.0.0.1:9"))
+    return made
+
+
+def up(triton: Served, folder: Path, name: str, version: int, weight: float = 2.0, model: bytes | None = None) -> str:
+    """Places, loads and records a version as a deployment does, but for the proof; its digest."""
+    store = ModelRepository(triton.repository, by="tests")
+    stored, files = bundle(folder / f"{name}-{version}", name, version, weight, model)
+    store.place(stored, files)
+    store.serve(name, (version,))
+    server = TritonServer(triton.triton.http, triton.triton.grpc)
+    server.load(name)
+    server.await_ready(name, version, 30)
+    store.commit(
+        Deployed(
+            name=name, version=version, digest=stored.digest, repository=stored.repository,
+            since="2026-11-24T10:00:00Z", by="ada@dgx", state="live",
+        )
+    )  # fmt: skip
+    return stored.digest
+
+
+def test_smoke_says_version_digest_cases_difference_and_latency(project: Project, triton: Served) -> None:
+    name = new_name("smoke")
+    digest = up(triton, project.folder, name, 3)
+    said = project("smoke", name, "--target", "local")
+    assert said.last == f"oci:/bundles/{name}@{digest}"
+    for part in (
+        f"{name} version 3 answers as it was proven on local",
+        f"digest  {digest}",
+        "cases   minimum, typical; largest difference 0",
+        "http    2 answers, median ",
+        "grpc    2 answers, median ",
+    ):
+        assert part in said.err
+    told = project("smoke", name, "--target", "local", "--json").json
+    assert (told["version"], told["digest"], told["answers"], told["faults"]) == (3, digest, "right", [])
+    assert len(told["replays"]) == 4
+    assert all(0 < replay["ms"] < 60_000 for replay in told["replays"])
+
+
+def test_smoke_finds_a_version_that_answers_wrongly(project: Project, triton: Served) -> None:
+    """Its golden answers are those of weight 2, the model that was loaded multiplies by 5."""
+    name = new_name("wrong")
+    up(triton, project.folder, name, 1, model=times(5.0))
+    said = project("smoke", name, "--target", "local", code=12)
+    assert said.err.count("wrong: ") == 4
+    assert f"hint: promote rollback {name} --target local" in said.err
+    told = project("smoke", name, "--target", "local", "--json", code=12).json
+    assert told["exit"] == {"code": 12, "reason": "parity or metric gate failed"}
+    assert told["answers"] == "wrong"
+
+
+def test_smoke_of_what_is_not_there(project: Project, triton: Served) -> None:
+    assert "was never deployed to local" in project("smoke", new_name(), "--target", "local", code=3).err
+    assert "no Triton answers" in project("smoke", new_name(), "--target", "gone", code=5).err
+    name = new_name("lost")
+    up(triton, project.folder, name, 1)
+    TritonServer(triton.triton.http, triton.triton.grpc).unload(name)
+    assert "does not have it ready" in project("smoke", name, "--target", "local", code=5).err
