@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from promote.core.facts import ModelFacts, ModelFolder, Target
+from promote.core.load import Cell, Figures, Measured
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
 from promote.core.referrers import Referrer
@@ -304,6 +305,31 @@ class Server(Protocol):
         """Version -> ``requests``, ``failures``, ``mean_ms`` since it was loaded."""
 
 
+class Load(Protocol):
+    """Many requests at once to a running Triton."""
+
+    def largest_batch(self, name: str, version: int) -> int:
+        """Rows that one request may have; 0 where the version takes no batches."""
+
+    def measure(self, name: str, version: int, inputs: Tensors, cell: Cell, seconds: float) -> Measured:
+        """Asks for ``seconds``, after a warm-up that is not counted.
+
+        Raises:
+            DeployFailed: the version is not loaded, or has not these inputs.
+            Unavailable: not one request was answered.
+        """
+
+
+class FiguresBook(Protocol):
+    """What was measured before."""
+
+    def keep(self, figures: Figures) -> None:
+        """The last figures of each version on each target."""
+
+    def of(self, target: str, name: str) -> tuple[Figures, ...]:
+        """All that were kept of a model there."""
+
+
 class World(Protocol):
     """All that a story may touch, chosen by ``wiring``; a part is opened when it is first asked for."""
 
@@ -354,11 +380,21 @@ class World(Protocol):
     def server(self) -> Server:
         """The target's Triton."""
 
+    @property
+    def load(self) -> Load:
+        """Many requests at once to it."""
+
+    @property
+    def figures(self) -> FiguresBook:
+        """What was measured before."""
+
 
 __all__ = [
     "Examined",
     "Exporter",
+    "FiguresBook",
     "Ledger",
+    "Load",
     "Outputs",
     "Progress",
     "Registry",

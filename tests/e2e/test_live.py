@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from promote.adapters.model_repository import ModelRepository
+from promote.adapters.triton_load import TritonLoad
 from promote.adapters.triton_server import TritonServer
+from promote.core.load import Cell
 from promote.core.stages import Deployed
+from promote.errors import Unavailable
 from tests.e2e.project import Project
 from tests.fakes.bundle import bundle, times
 from tests.parts.triton import Served, new_name
@@ -81,3 +87,65 @@ def test_smoke_of_what_is_not_there(project: Project, triton: Served) -> None:
     up(triton, project.folder, name, 1)
     TritonServer(triton.triton.http, triton.triton.grpc).unload(name)
     assert "does not have it ready" in project("smoke", name, "--target", "local", code=5).err
+
+
+def test_bench_measures_compares_draws_and_keeps(project: Project, triton: Served) -> None:
+    name = new_name("bench")
+    up(triton, project.folder, name, 1)
+    loads = ("--batch", "1,4", "--concurrency", "1,2", "--seconds", "0.3", "--protocol", "grpc", "--protocol", "http")
+    first = project("bench", name, "--target", "local", *loads, "--json").json
+    assert (first["name"], first["version"], first["loop"], first["former"]) == (name, 1, "closed", None)
+    assert [(m["protocol"], m["batch"], m["concurrency"]) for m in first["loads"]] == [
+        (protocol, batch, clients) for protocol in ("grpc", "http") for batch in (1, 4) for clients in (1, 2)
+    ]
+    for made in first["loads"]:
+        at = made["percentiles_ms"]
+        assert 0 < at["p50"] <= at["p90"] <= at["p95"] <= at["p99"] < 5_000
+        assert made["errors"] == {}
+        assert made["rows_per_second"] == pytest.approx(made["answers"] * made["batch"] / made["seconds"], rel=0.01)
+        # Little's law: in a closed loop, clients = requests a second x mean latency, but for what the client does between.
+        assert made["answers"] / made["seconds"] * made["mean_ms"] / 1000 <= made["concurrency"] * 1.02
+
+    up(triton, project.folder, name, 2, 3.0)
+    said = project("bench", name, "--target", "local", *loads, "--out", "bench.html")
+    header, *rows = said.out.splitlines()
+    assert header.split()[-1] == "V1"
+    assert len(rows) == 8
+    assert all(row.endswith("%") and "█" in row for row in rows)
+    assert "drawn in bench.html" in said.err
+    page = (project.folder / "bench.html").read_text()
+    assert page.count("<svg") == 2
+    assert 'class="then"' in page
+    assert len(list((project.folder / ".promote/bench/local" / name).glob("v*.json"))) == 2
+
+
+def test_a_server_that_goes_away_under_load_is_counted_and_then_told(
+    fresh_triton: Callable[..., Served], tmp_path: Path
+) -> None:
+    served = fresh_triton()
+    up(served, tmp_path, "m", 1)
+    load = TritonLoad(served.triton.http, served.triton.grpc)
+    x = {"x": np.ones((1, 4), np.float32)}
+    threading.Timer(1.5, served.triton.stop).start()
+    made = load.measure("m", 1, x, Cell("grpc", 1, 2), 3.0)
+    assert made.answers > 0
+    assert made.failed > 0
+    assert any("no Triton answers" in reason for reason in made.errors)
+    with pytest.raises(Unavailable):
+        load.measure("m", 1, x, Cell("grpc", 1, 1), 0.3)
+
+
+def test_bench_of_what_is_not_right(project: Project, triton: Served) -> None:
+    name = new_name("wrongbench")
+    up(triton, project.folder, name, 1, model=times(5.0))
+    said = project("bench", name, "--target", "local", "--seconds", "0.2", code=12)
+    assert "grpc, batch 1: golden: output 'y' differs" in said.err
+    for options in (
+        ("--batch", "0"),
+        ("--batch", "one"),
+        ("--concurrency", "65"),
+        ("--seconds", "0"),
+        ("--out", "no/x.html"),
+    ):
+        project("bench", name, "--target", "local", *options, code=2)
+    project("bench", new_name(), "--target", "local", code=3)

@@ -1,9 +1,9 @@
 """A ``Server`` in memory that serves what a ``FakeStore`` holds; ``tests/contract/test_server.py`` keeps it honest.
 
-It knows no ONNX: it answers golden inputs with the golden outputs of the version asked for, and nothing else.
+It knows no ONNX: it answers golden inputs, and batches of their rows, with the golden outputs of the version asked for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -77,11 +77,15 @@ class FakeServer:
         if (name, version) not in self.loaded:
             raise DeployFailed(f"{name} version {version} is not at ready state")
         statistics = self.loaded[(name, version)]
-        for known, outputs in split(self.store.golden(name, version)[0]).values():
+        cases = split(self.store.golden(name, version)[0]).values()
+        for known, outputs in cases:
             if known.keys() == inputs.keys() and all(_same(known[key], inputs[key]) for key in known):
                 statistics["requests"] += 1
                 statistics["mean_ms"] = 1.0
                 return self.twists.get((name, version), lambda answer: answer)(as_served(outputs))
+        if (rows := _by_rows(cases, inputs)) is not None:
+            statistics["requests"] += 1
+            return self.twists.get((name, version), lambda answer: answer)(rows)
         raise DeployFailed(f"{name} version {version}: inputs that are no golden ones")
 
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
@@ -118,6 +122,26 @@ class FakeServer:
             return "not in the repository"
         model = self.store.placed[key][1].get(f"{key[0]}/{key[1]}/model.onnx")
         return "no model" if model == BROKEN else self.refuses.get(key, "")
+
+
+def _by_rows(cases: Iterable[tuple[Tensors, Tensors]], inputs: Tensors) -> Tensors | None:
+    """A batch of golden rows is answered by the rows of the golden answers."""
+    count = {len(array) for array in inputs.values() if array.ndim}
+    made: list[dict[str, np.ndarray]] = []
+    for row in range(count.pop() if len(count) == 1 else 0):
+        one = {name: array[row] for name, array in inputs.items()}
+        for known, outputs in cases:
+            if known.keys() != one.keys() or any(array.ndim == 0 for array in (*known.values(), *outputs.values())):
+                continue
+            found = [
+                at for at in range(len(next(iter(known.values())))) if all(_same(known[n][at], one[n]) for n in one)
+            ]
+            if found:
+                made.append({name: array[found[0]] for name, array in outputs.items()})
+                break
+        else:
+            return None
+    return {name: np.stack([row[name] for row in made]) for name in made[0]} if made else None
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

@@ -1,9 +1,10 @@
-"""The story, one screen a command: promote, review, deploy, roll back, status, smoke.
+"""The story, one screen a command: promote, review, deploy, roll back, status, smoke, bench.
 
 Each function takes values and a ``World`` of ports, and returns a value: what came of it, or a refusal with its reasons.
 It touches nothing itself.
 """
 
+from promote.pipeline.benching import Bench, Loads, bench
 from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, judge_further, promote_further
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
@@ -13,13 +14,16 @@ from promote.pipeline.smoking import Smoke, smoke
 from promote.pipeline.switching import prove
 
 __all__ = [
+    "Bench",
     "Further",
+    "Loads",
     "Order",
     "Prepared",
     "Refusal",
     "Serving",
     "Status",
     "Smoke",
+    "bench",
     "deploy",
     "judge_further",
     "promote_further",

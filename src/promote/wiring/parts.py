@@ -18,7 +18,7 @@ from promote.wiring.hosts import Hosts
 
 if TYPE_CHECKING:
     from promote.core.passport_item import Item
-    from promote.ports import Exporter, Ledger, Registry, Runs, Server, Store
+    from promote.ports import Exporter, FiguresBook, Ledger, Load, Registry, Runs, Server, Store
 
 
 class Parts(Hosts):
@@ -120,6 +120,19 @@ class Parts(Hosts):
                 hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"',
             )
         return TritonServer(target.http, target.grpc)
+
+    def load(self, target: Target) -> Load:
+        """Many requests at once to the target's Triton; its endpoints are known to be set."""
+        from promote.adapters.triton_load import TritonLoad
+
+        return TritonLoad(target.http or "", target.grpc or "")
+
+    @property
+    def figures(self) -> FiguresBook:
+        """What was measured before, in the work folder."""
+        from promote.adapters.figures import FiguresFolder
+
+        return FiguresFolder(self.settings.path(self.settings.work_dir) / "bench")
 
     @contextmanager
     def work(self) -> Iterator[Path]:

@@ -22,7 +22,19 @@ from promote.wiring.subjects import Subjects
 if TYPE_CHECKING:
     from promote.core.serving import Template
     from promote.core.stages import Stored
-    from promote.ports import Examined, Exporter, Ledger, Progress, Registry, Runs, Server, Store, World
+    from promote.ports import (
+        Examined,
+        Exporter,
+        FiguresBook,
+        Ledger,
+        Load,
+        Progress,
+        Registry,
+        Runs,
+        Server,
+        Store,
+        World,
+    )
 
 
 class Wiring(Subjects):
@@ -109,6 +121,16 @@ class LazyWorld:
     def server(self) -> Server:
         """The target's Triton."""
         return self.wiring.server(self.target)
+
+    @cached_property
+    def load(self) -> Load:
+        """Many requests at once to it."""
+        return self.wiring.load(self.target)
+
+    @property
+    def figures(self) -> FiguresBook:
+        """See ``Wiring``."""
+        return self.wiring.figures
 
 
 def open_wiring(
