@@ -56,6 +56,12 @@ seconds = 3600                                # wall clock of one child process
 # gpu = "RTX 6000 Ada"
 # driver = "580.95.05"
 # memory_gib = 48
+# A Triton behind a tunnel: over TLS, with headers whose values are in the environment variables named here.
+# [targets.far]
+# http = "https://triton.example.com"
+# grpc = "grpcs://triton-grpc.example.com"
+# headers_env = { "CF-Access-Client-Id" = "CF_ID", "CF-Access-Client-Secret" = "CF_SECRET" }
+# ca_file = "authority.pem"
 """
 
 

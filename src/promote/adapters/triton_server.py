@@ -1,7 +1,7 @@
 """A running Triton, through NVIDIA's own client: control over gRPC, inference over both protocols.
 
 gRPC for control because each call takes its own deadline there and errors carry a status. Not here: what is loaded (the
-``Store`` writes that), and whether an answer is right (``pipeline``). Credentials and TLS are not supported yet.
+``Store`` writes that), and whether an answer is right (``pipeline``).
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from promote.adapters.triton_tensors import read_answer, read_signature, write_request
 from promote.adapters.triton_wire import NoAnswerYet, ask_grpc, ask_http, clean
+from promote.core.access import OPEN, Access
 from promote.core.names import model_name, printable
 from promote.errors import DeployFailed, InputError
 
@@ -28,14 +29,17 @@ class TritonServer:
     """A ``Server`` over the network.
 
     Args:
-        http: ``host:port`` of the HTTP endpoint.
-        grpc: ``host:port`` of the gRPC endpoint.
+        http: the HTTP endpoint; its forms are told in ``core.endpoint``.
+        grpc: the gRPC endpoint.
+        access: headers, authorities and certificate that let us in.
         timeout: seconds that connecting, or one question about state, may take.
         patience: seconds that one load or inference may keep its connection.
     """
 
-    def __init__(self, http: str, grpc: str, *, timeout: float = 5.0, patience: float = 60.0) -> None:
-        self._http, self._grpc = http, grpc
+    def __init__(
+        self, http: str, grpc: str, *, access: Access = OPEN, timeout: float = 5.0, patience: float = 60.0
+    ) -> None:
+        self._http, self._grpc, self._access = http, grpc, access
         self._timeout, self._patience = timeout, patience
         self._under_way: set[str] = set()  # loads whose deadline passed: not known to have failed
 
@@ -48,9 +52,9 @@ class TritonServer:
         Raises:
             Unavailable: one of the endpoints does not answer.
         """
-        with ask_http(self._http, "ask for the server's version", self._timeout, self._timeout) as client:
+        with ask_http(self._http, "ask for the server's version", self._timeout, self._timeout, self._access) as client:
             client.get_server_metadata()
-        with ask_grpc(self._grpc, "ask for the server's version") as client:
+        with ask_grpc(self._grpc, "ask for the server's version", self._access) as client:
             return printable(client.get_server_metadata(client_timeout=self._timeout).version, 40)
 
     def load(self, name: str) -> None:
@@ -107,7 +111,7 @@ class TritonServer:
             Unavailable: the server does not answer.
         """
         try:
-            with ask_grpc(self._grpc, f"ask whether {model_name(name)} is ready") as client:
+            with ask_grpc(self._grpc, f"ask whether {model_name(name)} is ready", self._access) as client:
                 return bool(client.is_model_ready(name, str(version), client_timeout=self._timeout))
         except DeployFailed:
             return False  # some releases say "not ready" with an error
@@ -123,14 +127,14 @@ class TritonServer:
         if protocol == "http":
             import tritonclient.http as wire
 
-            with ask_http(self._http, f"infer with {shown}", self._timeout, self._patience) as client:
+            with ask_http(self._http, f"infer with {shown}", self._timeout, self._patience, self._access) as client:
                 signature = read_signature(shown, client.get_model_config(name, at))
                 request = write_request(wire, signature, inputs)
                 return read_answer(signature, client.infer(name, model_version=at, **request))
         if protocol == "grpc":
             import tritonclient.grpc as wire
 
-            with ask_grpc(self._grpc, f"infer with {shown}") as client:
+            with ask_grpc(self._grpc, f"infer with {shown}", self._access) as client:
                 config = client.get_model_config(name, at, as_json=True, client_timeout=self._timeout)
                 signature = read_signature(shown, config["config"])
                 request = write_request(wire, signature, inputs) | {"client_timeout": self._patience}
@@ -158,7 +162,7 @@ class TritonServer:
             DeployFailed: no version of it answers.
             Unavailable: the server does not answer.
         """
-        with ask_grpc(self._grpc, f"ask for the configuration of {model_name(name)}") as client:
+        with ask_grpc(self._grpc, f"ask for the configuration of {model_name(name)}", self._access) as client:
             return client.get_model_config(name, client_timeout=self._timeout).config
 
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
@@ -170,7 +174,7 @@ class TritonServer:
             Unavailable: the server does not answer.
         """
         try:
-            with ask_grpc(self._grpc, f"ask for the statistics of {model_name(name)}") as client:
+            with ask_grpc(self._grpc, f"ask for the statistics of {model_name(name)}", self._access) as client:
                 answer = client.get_inference_statistics(name, client_timeout=self._timeout)
         except DeployFailed:
             return {}  # Triton's answer for a model that is not loaded
@@ -180,7 +184,7 @@ class TritonServer:
     def _control(self, doing: str) -> Iterator[Any]:
         """As ``ask_grpc``, the two commonest refusals told with what to do about them."""
         try:
-            with ask_grpc(self._grpc, doing) as client:
+            with ask_grpc(self._grpc, doing, self._access) as client:
                 yield client
         except DeployFailed as error:
             if _NOT_EXPLICIT in error.message:
@@ -204,7 +208,7 @@ class TritonServer:
         return "ABSENT", "Triton does not list this version: its folder or its place in the version policy is missing"
 
     def _index(self, doing: str) -> Iterable[Any]:
-        with ask_grpc(self._grpc, doing) as client:
+        with ask_grpc(self._grpc, doing, self._access) as client:
             return tuple(client.get_model_repository_index(client_timeout=self._timeout).models)
 
 

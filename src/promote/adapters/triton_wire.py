@@ -1,17 +1,25 @@
 """The wire to Triton: its clients opened and closed, what they raise told as our errors, its reasons cleaned.
 
-Not here: what is asked of the server and when (``triton_server``), and tensors (``triton_tensors``).
+Not here: what is asked of the server and when (``triton_server``), tensors (``triton_tensors``), and what lets us in
+(``triton_access``).
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from promote.adapters.triton_access import Headers, distrust, grpc_credentials, http_context, not_let_in
+from promote.core.access import OPEN, Access
+from promote.core.endpoint import parse_endpoint
 from promote.core.names import printable
-from promote.errors import DeployFailed, InputError, Unavailable
+from promote.errors import DeployFailed, PromoteError, Unavailable
 
 _LONGEST_REASON = 600
+_NO_JSON = "an exception occurred in the client while decoding the response"  # tritonclient http/_utils.py
+_HTTP_STATE = re.compile(r"Received http2 header with status: ([0-9]{3})")  # grpc core, chttp2 transport
+_RESTRICTED = "is restricted, expecting header"  # server grpc/grpc_utils.h and http_server.cc, of --*-restricted-*
 # What Triton puts around the reason of a failed load; source: core ``model_repository_manager``, ``status.cc``;
 # python_backend ``pb_stub.cc`` adds where in ``model.py`` it was raised.
 _HEAD = re.compile(r"^(load failed for model '[^']*': |\[request id: [^\]]*\] )")
@@ -39,33 +47,50 @@ def refused(reason: str) -> frozenset[int]:
 
 
 @contextmanager
-def ask_grpc(endpoint: str, doing: str) -> Iterator[Any]:
+def ask_grpc(endpoint: str, doing: str, access: Access = OPEN) -> Iterator[Any]:
     """A gRPC client for one or a few calls, each with its own ``client_timeout``.
 
     A client of its own, since a shared channel waits before it connects again to a server that was restarted.
 
     Raises:
-        InputError: ``endpoint`` is not ``host:port``.
+        InputError: ``endpoint`` has another form, or a file of ``access`` cannot be used.
         DeployFailed: the server answered with an error; the message holds its reason.
         NoAnswerYet: the call's deadline passed.
-        Unavailable: no server there, or one that is no Triton.
+        AuthError: what stands before it, or itself, does not let us in.
+        Unavailable: no server there, one that is no Triton, or one whose certificate is not trusted.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's core writes of failed handshakes on stderr itself
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
-    client = InferenceServerClient(_endpoint(endpoint))
+    at = parse_endpoint(endpoint, "grpc")
+    client = InferenceServerClient(at.address, creds=grpc_credentials(access) if at.tls else None)
+    client.register_plugin(Headers(access, lower=True))
     try:
         yield client
     except InferenceServerException as error:
         status, reason = str(error.status()).removeprefix("StatusCode."), str(error.message())
         if status == "DEADLINE_EXCEEDED":
             raise _too_late(endpoint, "gRPC", doing) from error
+        if told := _grpc_refusal(status, access.hide(reason), f"{doing}: {endpoint} (gRPC)"):
+            raise told from error
         # UNAVAILABLE is also what Triton itself says of a model that is not ready.
         if status in ("UNIMPLEMENTED", "CANCELLED") or (status == "UNAVAILABLE" and not _live(client)):
-            raise _unreachable(endpoint, "gRPC", doing, reason) from error
-        raise DeployFailed(f"{doing}: {clean(reason)}", versions=refused(reason)) from error
+            raise _unreachable(endpoint, "gRPC", doing, access.hide(reason)) from error
+        raise DeployFailed(f"{doing}: {clean(access.hide(reason))}", versions=refused(reason)) from error
     finally:
         client.close()
+
+
+def _grpc_refusal(status: str, reason: str, where: str) -> PromoteError | None:
+    if status in ("UNAUTHENTICATED", "PERMISSION_DENIED") or _RESTRICTED in reason:
+        return not_let_in(where, clean(reason))
+    if found := _HTTP_STATE.search(reason):  # what stands before Triton answered, and not in gRPC
+        state = int(found[1])
+        if 300 <= state < 400:
+            return not_let_in(where, f"state {state}, a way to another address")
+        return Unavailable(f"{where} answers with state {state}: what stands before Triton does not reach it")
+    return distrust(where, reason) if status == "UNAVAILABLE" else None
 
 
 def _live(client: Any) -> bool:
@@ -78,39 +103,55 @@ def _live(client: Any) -> bool:
 
 
 @contextmanager
-def ask_http(endpoint: str, doing: str, timeout: float, patience: float) -> Iterator[Any]:
-    """An HTTP client for one or a few calls.
+def ask_http(endpoint: str, doing: str, timeout: float, patience: float, access: Access = OPEN) -> Iterator[Any]:
+    """An HTTP client for one or a few calls; it follows no redirect, so headers go to ``endpoint`` alone.
 
     Args:
-        endpoint: ``host:port``.
+        endpoint: as ``core.endpoint`` says.
         doing: begins every message.
         timeout: seconds to connect.
         patience: seconds to wait for each answer.
+        access: what lets us in.
 
     Raises:
-        InputError, DeployFailed, NoAnswerYet, Unavailable: as in ``ask_grpc``.
+        InputError, DeployFailed, NoAnswerYet, AuthError, Unavailable: as in ``ask_grpc``.
     """
     from geventhttpclient.response import HTTPParseError
     from tritonclient.http import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
-    client = InferenceServerClient(_endpoint(endpoint), connection_timeout=timeout, network_timeout=patience)
+    at = parse_endpoint(endpoint, "http")
+    secure = {"ssl": True, "ssl_context_factory": http_context(access)} if at.tls else {}
+    client = InferenceServerClient(
+        at.address + at.prefix, connection_timeout=timeout, network_timeout=patience, **secure
+    )
+    client.register_plugin(Headers(access))
+    where = f"{doing}: {endpoint} (HTTP)"
     try:
         yield client
     except InferenceServerException as error:
-        raise DeployFailed(f"{doing}: {clean(str(error.message()))}") from error
+        raise _http_refusal(error.status(), access.hide(str(error.message())), where, doing) from error
     except TimeoutError as error:
         raise _too_late(endpoint, "HTTP", doing) from error
     except (OSError, HTTPParseError) as error:
-        raise _unreachable(endpoint, "HTTP", doing, str(error)) from error
+        raise distrust(where, str(error)) or _unreachable(endpoint, "HTTP", doing, str(error)) from error
     finally:
         client.close()
 
 
-def _endpoint(text: str) -> str:
-    if re.fullmatch(r"[^\s/@]+:[0-9]{1,5}", text):
-        return text
-    raise InputError(f"{printable(text)!r} is no endpoint: expected host:port without a scheme")
+def _http_refusal(status: str | None, reason: str, where: str, doing: str) -> PromoteError:
+    """Triton explains itself in JSON; what stands before it answers with a page, of which its state says enough."""
+    code = int(status) if status and status.isdecimal() else 0
+    page = reason.startswith(_NO_JSON)
+    if code in (401, 403, 407):
+        return not_let_in(where, f"state {code}" if page else clean(reason))
+    if 300 <= code < 400:
+        return not_let_in(where, f"state {code}, a way to another address")
+    if page and code >= 500:
+        return Unavailable(f"{where} answers with state {code}: what stands before Triton does not reach it")
+    if page and code:
+        return Unavailable(f"{where} answers with state {code}, and no Triton does: is its path right?")
+    return DeployFailed(f"{doing}: {clean(reason)}")
 
 
 def _too_late(endpoint: str, protocol: str, doing: str) -> NoAnswerYet:

@@ -276,18 +276,23 @@ class Target:
         name: as in ``--target``.
         description: one line.
         host: what is known of it.
-        http: ``host:port`` of Triton's HTTP endpoint.
-        grpc: ``host:port`` of Triton's gRPC endpoint.
-        model_repository: folder Triton reads models from, as a path on that host.
+        http: Triton's HTTP endpoint, ``host:port`` or ``https://host[:port][/prefix]``.
+        grpc: Triton's gRPC endpoint, ``host:port`` or ``grpcs://host[:port]``.
+        model_repository: where Triton reads models from: a folder here.
         review: a person must approve a version before it is deployed here.
         max_batch_size: largest batch a client may send.
         max_sequence: longest sequence a client may send; ``None``: the matrix's own.
         local: it is this machine, so facts can be measured here.
         bare: a runtime alone, without Triton: rules about the server and its configuration do not apply.
         notes: what is declared only and wants a probe, a line each.
-        metrics: ``host:port`` of Triton's metrics endpoint; ``None``: port 8002 where its HTTP endpoint is.
+        metrics: Triton's metrics endpoint, as ``http``; ``None``: port 8002 where its HTTP endpoint is.
         keep: how many versions that served before stay on its disk for a rollback.
         probed: when its facts were measured; ``None``: never.
+        headers_env: headers that every request carries, each with the environment variable that holds its value.
+        headers_in_clear: they may go over a line that is not encrypted.
+        ca_file: authorities that may have signed the server's certificate; empty: the public ones.
+        client_certificate: file of the certificate to show; empty: none.
+        client_key: file of its key; empty: in the certificate's file.
     """
 
     name: str
@@ -305,3 +310,8 @@ class Target:
     metrics: str | None = None
     keep: int = 3
     probed: Probed | None = None
+    headers_env: tuple[tuple[str, str], ...] = ()
+    headers_in_clear: bool = False
+    ca_file: str = ""
+    client_certificate: str = ""
+    client_key: str = ""

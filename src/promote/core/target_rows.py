@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from promote.core.access import header_name, variable_name
+from promote.core.endpoint import EXPECTED, parse_endpoint
 from promote.core.facts import Fact, HostFacts, Target
 from promote.core.matrix_rows import Capability, Count, Release, Version
 from promote.core.names import printable
 from promote.errors import InputError
 
-_ENDPOINT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")
 _TARGET_NAME = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
 # What an image or a card fixes: named anew with a new one, unless it was measured.
 _OF_RELEASE = ("onnxruntime", "tensorrt", "cuda", "python")
@@ -25,14 +26,30 @@ _HOST = ("os", "version_compatible_plans", "device", "arch", "triton", "driver",
 INSTALLED = "installed"
 
 
-def _endpoint(text: str) -> str:
-    found = _ENDPOINT.fullmatch(text)
-    if text and not (found and 0 < int(found[2]) < 65_536):
-        raise ValueError("expected host:port")
-    return text
+def _endpoint(protocol: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if text:
+            try:
+                parse_endpoint(text, protocol)
+            except InputError as error:
+                raise ValueError(EXPECTED[protocol]) from error
+        return text
+
+    return AfterValidator(check)
 
 
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
+def _distinct(headers: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in headers}) != len(headers):
+        raise ValueError("names a header twice")
+    return headers
+
+
+HttpEndpoint = Annotated[str, _endpoint("http")]
+GrpcEndpoint = Annotated[str, _endpoint("grpc")]
+Headers = Annotated[
+    dict[Annotated[str, AfterValidator(header_name)], Annotated[str, AfterValidator(variable_name)]],
+    AfterValidator(_distinct),
+]
 TargetName = Annotated[str, Field(pattern=_TARGET_NAME)]
 
 
@@ -59,9 +76,14 @@ class TargetRow(BaseModel):
     python: Version | None = None
     os: Literal["linux", "windows"] | None = None
     version_compatible_plans: bool | None = None
-    http: Endpoint = ""
-    grpc: Endpoint = ""
-    metrics: Endpoint | None = None
+    http: HttpEndpoint = ""
+    grpc: GrpcEndpoint = ""
+    metrics: HttpEndpoint | None = None
+    headers_env: Headers = Field(default_factory=dict)
+    headers_in_clear: bool = False
+    ca_file: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
     model_repository: str = ""
     review: bool = True
     max_batch_size: Count = 8
@@ -82,7 +104,9 @@ def problems(error: ValidationError) -> list[str]:
         said = said[0].lower() + said[1:]
         given = printable(repr(fault["input"]), 60)
         quote = " (quote it)" if fault["type"] == "string_type" and isinstance(fault["input"], int | float) else ""
-        lines.append(f"{path}: {said}" + ("" if fault["type"] == "missing" else f", got {given}{quote}"))
+        # A secret put where its variable's name belongs is not repeated, nor a password in an address.
+        secret = "headers_env" in fault["loc"] or "@" in given
+        lines.append(f"{path}: {said}" + ("" if fault["type"] == "missing" or secret else f", got {given}{quote}"))
     return lines
 
 
@@ -175,8 +199,14 @@ def _onto(target: Target, row: TargetRow, given: set[str], source: str) -> Targe
         "max_sequence",
         "keep",
         "notes",
+        "headers_in_clear",
+        "ca_file",
+        "client_certificate",
+        "client_key",
     }
     fields: dict[str, Any] = {name: getattr(row, name) for name in plain}
+    if "headers_env" in given:
+        fields["headers_env"] = tuple(sorted(row.headers_env.items()))
     return dataclasses.replace(target, host=dataclasses.replace(target.host, **host), local=local, **fields)
 
 

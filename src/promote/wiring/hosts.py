@@ -14,6 +14,7 @@ from promote.wiring.data import Data
 
 if TYPE_CHECKING:
     from promote.adapters.oci.image import Image
+    from promote.core.access import Access
     from promote.core.probe_record import Probe
 
 
@@ -33,7 +34,8 @@ class Hosts(Data):
 
         declared, former = self.declared(target.name), self._last(target.name)
         ssh, here = (former.ssh, former.here) if former else ("", False)
-        return self._settled(declared, measure(declared, self.matrix, today().isoformat(), ssh=ssh, here=here).facts)
+        asked = (declared, self.matrix, today().isoformat())
+        return self._settled(declared, measure(*asked, access=self.access(declared), ssh=ssh, here=here).facts)
 
     def _settled(self, target: Target, now: HostFacts) -> Target:
         from promote.core.probe_record import probed, settled
@@ -96,8 +98,15 @@ class Hosts(Data):
             image = image or (former.image if former else "")
             if former and not (ssh or here):
                 ssh, here = former.ssh, former.here
-        found = measure(target, self.matrix, today().isoformat(), read, image=image, ssh=ssh, here=here)
+        asked = (target, self.matrix, today().isoformat(), read)
+        found = measure(*asked, access=self.access(target), image=image, ssh=ssh, here=here)
         return found, None if found.empty else keep(root, found)
+
+    def access(self, target: Target) -> "Access":
+        """What lets us in to the target's Triton; header values are read from the environment now."""
+        from promote.core.access import access_of
+
+        return access_of(target, os.environ, lambda file: str(self.settings.path(Path(file))))
 
     def image(self, reference: str, arch: str) -> "Image":
         """What a container image's configuration says, read from its registry without a layer."""

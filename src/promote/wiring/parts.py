@@ -119,7 +119,7 @@ class Parts(Hosts):
                 f"target {target.name} has no http and grpc endpoint",
                 hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"',
             )
-        return TritonServer(target.http, target.grpc)
+        return TritonServer(target.http, target.grpc, access=self.access(target))
 
     def load(self, target: Target) -> Load:
         """Many requests at once to the target's Triton; its endpoints are known to be set."""

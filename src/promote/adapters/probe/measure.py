@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from promote.adapters.probe.nvidia_smi import cards_of
 from promote.adapters.probe.triton import get
+from promote.core.access import OPEN, Access
+from promote.core.endpoint import parse_endpoint
 from promote.core.facts import Fact, HostFacts, Target
 from promote.core.matrix import Matrix
 from promote.core.names import printable
@@ -45,6 +47,7 @@ class _Asking:
     ssh: str
     here: bool
     read_image: ReadImage | None
+    access: Access
     facts: HostFacts = field(default_factory=HostFacts)
     metrics: Metrics | None = None
     memory: HostFacts = field(default_factory=HostFacts)  # by the metrics; nvidia-smi knows better
@@ -65,7 +68,7 @@ class _Asking:
         endpoint = self.target.http
         if not endpoint:
             return None
-        version = server_version(get(endpoint, "/v2"))
+        version = server_version(get(endpoint, "/v2", self.access))
         release = release_of(version, self.matrix)
         if not release:
             return f"server {version} at {endpoint}: {self.matrix.file} has no release of it"
@@ -76,7 +79,7 @@ class _Asking:
         endpoint = self.target.metrics or _beside(self.target.http)
         if not endpoint:
             return None
-        self.metrics = read_metrics(get(endpoint, "/metrics").decode(errors="replace"))
+        self.metrics = read_metrics(get(endpoint, "/metrics", self.access).decode(errors="replace"))
         self.memory = of_metrics(self.metrics, self.device, self.cite(f"metrics of Triton at {endpoint}"))
         if self.device == "cpu":
             return f"host memory at {endpoint}" if self.metrics.host else f"{endpoint} tells no host memory"
@@ -118,7 +121,9 @@ class _Asking:
 
 
 def _beside(http: str) -> str:
-    return f"{http.rpartition(':')[0]}:{METRICS_PORT}" if http else ""
+    """Nothing is known beside a way through TLS: it leads to one port."""
+    at = parse_endpoint(http, "http") if http else None
+    return f"{at.host}:{METRICS_PORT}" if at and not at.tls else ""
 
 
 def _counted(cards: tuple[Card, ...]) -> str:
@@ -132,6 +137,7 @@ def measure(
     date: str,
     read_image: ReadImage | None = None,
     *,
+    access: Access = OPEN,
     image: str = "",
     ssh: str = "",
     here: bool = False,
@@ -143,18 +149,20 @@ def measure(
         matrix: says which release a server version is of.
         date: the day, ``2026-11-24``.
         read_image: reads a container image's environment; ``None``: images are not read.
+        access: what lets us in to its Triton.
         image: the container image that runs there; empty: not read.
         ssh: where ``nvidia-smi`` runs; empty: see ``here``.
         here: ``nvidia-smi`` runs on this machine.
     """
     device = target.host.device.value if target.host.device else ""
-    asking = _Asking(target, matrix, date, device, image, ssh, here, read_image)
+    asking = _Asking(target, matrix, date, device, image, ssh, here, read_image, access)
     no_gpu = "models run on the CPU there" if device == "cpu" else "--ssh HOST runs it there, --here on this machine"
     no_image = "a local target runs no container" if target.local else "--image REF reads the container's versions"
     no_http = "the target has no http endpoint"
+    no_metrics = no_http if not target.http else "of a target behind TLS, metrics names their endpoint"
     sources = (
         _told("triton", asking.ask_triton, no_http),
-        _told("metrics", asking.ask_metrics, no_http),
+        _told("metrics", asking.ask_metrics, no_metrics),
         _told("nvidia-smi", asking.ask_nvidia_smi, no_gpu),
         _told("image", asking.ask_image, no_image),
     )

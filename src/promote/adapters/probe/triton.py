@@ -5,6 +5,8 @@ Not here: what they mean (``core.probe``); a Triton that serves models (``triton
 
 import time
 
+from promote.core.access import OPEN, Access
+from promote.core.endpoint import parse_endpoint
 from promote.core.names import printable
 from promote.errors import IntegrityError, Unavailable
 
@@ -13,12 +15,13 @@ _ALL_SECONDS = 15.0
 _LARGEST = {"/v2": 2**20, "/metrics": 2**24}
 
 
-def get(endpoint: str, path: str) -> bytes:
-    """The body of ``http://endpoint/path``; neither proxies nor redirects are followed.
+def get(endpoint: str, path: str, access: Access = OPEN) -> bytes:
+    """The body of ``path`` at ``endpoint``; neither proxies nor redirects are followed, so headers go nowhere else.
 
     Args:
-        endpoint: ``host:port``.
+        endpoint: as ``core.endpoint`` says.
         path: ``/v2`` or ``/metrics``.
+        access: what lets us in.
 
     Raises:
         Unavailable: nobody answers, or not in time, or with another state than 200.
@@ -26,10 +29,15 @@ def get(endpoint: str, path: str) -> bytes:
     """
     import requests
 
-    url, until, data = f"http://{endpoint}{path}", time.monotonic() + _ALL_SECONDS, b""
+    at = parse_endpoint(endpoint, "http")
+    url = f"{'https' if at.tls else 'http'}://{at.address}{at.prefix}{path}"
+    until, data = time.monotonic() + _ALL_SECONDS, b""
     try:
         with requests.Session() as session:
             session.trust_env = False
+            session.headers.update(access.headers)
+            session.verify = access.roots or True
+            session.cert = (access.certificate, access.key or access.certificate) if access.certificate else None
             with session.get(url, timeout=_SECONDS, stream=True, allow_redirects=False) as answer:
                 if answer.status_code != 200:
                     raise Unavailable(f"{endpoint} answers {answer.status_code} to {path}")
