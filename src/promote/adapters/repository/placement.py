@@ -29,9 +29,7 @@ def place_version(shelf: Shelf, stored: Stored, files: Mapping[str, str], histor
         OSError: as the disk says.
     """
     name, version = stored.name, stored.version
-    check_files(name, version, list(stored.files))
-    if sha256(stored.manifest) != stored.digest or files.keys() != stored.files.keys():
-        raise IntegrityError(f"{stored.reference} does not come with the manifest or the files that it names")
+    check_stored(stored, files)
     _refuse_another(shelf, stored, history)
     if shelf.version(name, version).exists():
         verify_version(shelf, name, version)
@@ -40,6 +38,17 @@ def place_version(shelf: Shelf, stored: Stored, files: Mapping[str, str], histor
         config = _build(stored, files, shelf, folder)
         write_notes(shelf, stored, config)
         _name(folder / str(version), shelf, name, version)
+
+
+def check_stored(stored: Stored, files: Mapping[str, str]) -> None:
+    """Passes when ``files`` are those of the manifest, and may be in a bundle.
+
+    Raises:
+        IntegrityError: they are not.
+    """
+    check_files(stored.name, stored.version, list(stored.files))
+    if sha256(stored.manifest) != stored.digest or files.keys() != stored.files.keys():
+        raise IntegrityError(f"{stored.reference} does not come with the manifest or the files that it names")
 
 
 def _refuse_another(shelf: Shelf, stored: Stored, history: tuple[Deployed, ...]) -> None:
@@ -52,7 +61,22 @@ def _refuse_another(shelf: Shelf, stored: Stored, history: tuple[Deployed, ...])
             hint="move it away, or promote the model under another name with --name",
         )
     known = read_notes(shelf, name, version) if shelf.version(name, version).exists() else None
-    former = [known[0]] if known else [d.digest for d in history if d.version == version]
+    refuse_other_digest(stored, known[0] if known else "", history)
+
+
+def refuse_other_digest(stored: Stored, known: str, history: tuple[Deployed, ...]) -> None:
+    """Passes when the version's number does not stand for another bundle already.
+
+    Args:
+        stored: the bundle.
+        known: the digest that lies there under this number; empty: none.
+        history: the model's deployments here.
+
+    Raises:
+        IntegrityError: it does.
+    """
+    name, version = stored.name, stored.version
+    former = [known] if known else [d.digest for d in history if d.version == version]
     if any(one != stored.digest for one in former):
         raise IntegrityError(
             f"version {version} of {name} is here as {former[0]}, not {stored.digest}",
@@ -106,7 +130,13 @@ def write_config(shelf: Shelf, name: str, versions: tuple[int, ...]) -> None:
             raise NotFound(f"version {version} of {name} is not in the model repository")
     config = on_disk(shelf, name, last)[f"{name}/config.pbtxt"]
     verify(shelf.notes(name, last) / "config.pbtxt", config, f"the config of {name} version {last}")
-    message = read_config((shelf.notes(name, last) / "config.pbtxt").read_bytes(), name)
+    data = naming((shelf.notes(name, last) / "config.pbtxt").read_bytes(), name, versions)
+    write_whole(shelf.root / name / "config.pbtxt", data, shelf.staging, name)
+
+
+def naming(config: bytes, name: str, versions: tuple[int, ...]) -> bytes:
+    """The config with a version policy that names all of ``versions``."""
+    message = read_config(config, name)
     message.version_policy.Clear()
     message.version_policy.specific.versions.extend(sorted(set(versions)))
-    write_whole(shelf.root / name / "config.pbtxt", config_text(message), shelf.staging, name)
+    return config_text(message)

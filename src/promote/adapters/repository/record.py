@@ -43,7 +43,7 @@ def read_record(path: Path, name: str) -> tuple[Deployed, ...]:
     Raises:
         IntegrityError: a line was changed, removed or put in afterwards; the message says which.
     """
-    return _parse(_whole_lines(path), path, name)[0]
+    return parse_record(_whole_lines(path), str(path), name)[0]
 
 
 def append_record(path: Path, live: Deployed) -> None:
@@ -53,9 +53,7 @@ def append_record(path: Path, live: Deployed) -> None:
         IntegrityError: the record is damaged; nothing is added to a damaged record.
     """
     before = _whole_lines(path)
-    _, previous = _parse(before, path, live.name)
-    body = {field: getattr(live, field) for field in Deployed.__dataclass_fields__} | {"previous": previous}
-    line = _compact(body | {"check": _sum(body)}) + b"\n"
+    line = next_line(before, str(path), live)
     # Unbuffered: bytes kept back for a full disk would be written again when the file is closed.
     with path.open("r+b" if path.exists() else "xb", buffering=0) as file:
         file.truncate(len(before))  # what a crash cut short
@@ -71,13 +69,28 @@ def append_record(path: Path, live: Deployed) -> None:
     sync(path.parent)
 
 
+def next_line(before: bytes, shown: str, live: Deployed) -> bytes:
+    """The line that follows the whole lines of ``before``.
+
+    Raises:
+        IntegrityError: the record is damaged.
+    """
+    _, previous = parse_record(before, shown, live.name)
+    body = {field: getattr(live, field) for field in Deployed.__dataclass_fields__} | {"previous": previous}
+    return _compact(body | {"check": _sum(body)}) + b"\n"
+
+
 def read_told(path: Path) -> int:
     """How many lines of the record MLflow knows of; 0 where that was never noted or cannot be read."""
     try:
-        text = (path.parent / _TOLD).read_text("ascii")
-    except (FileNotFoundError, UnicodeDecodeError):
+        return parse_told((path.parent / _TOLD).read_bytes())
+    except FileNotFoundError:
         return 0
-    return int(text) if text.isdecimal() and len(text) < _DIGITS else 0
+
+
+def parse_told(data: bytes) -> int:
+    """How many lines; 0 where it is no number."""
+    return int(data) if data.isdigit() and len(data) < _DIGITS else 0
 
 
 def write_told(path: Path, lines: int, staging: Path, name: str) -> None:
@@ -86,12 +99,20 @@ def write_told(path: Path, lines: int, staging: Path, name: str) -> None:
 
 
 def _whole_lines(path: Path) -> bytes:
-    data = path.read_bytes() if path.exists() else b""
+    return whole_lines(path.read_bytes() if path.exists() else b"")
+
+
+def whole_lines(data: bytes) -> bytes:
+    """Without a last line that a crash cut short."""
     return data[: data.rfind(b"\n") + 1]
 
 
-def _parse(data: bytes, path: Path, name: str) -> tuple[tuple[Deployed, ...], str]:
-    """The deployments, and the last line's check sum."""
+def parse_record(data: bytes, shown: str, name: str) -> tuple[tuple[Deployed, ...], str]:
+    """The deployments of whole lines, and the last line's check sum.
+
+    Raises:
+        IntegrityError: as ``read_record``; ``shown`` names the record in the message.
+    """
     found: list[Deployed] = []
     previous = _START
     for number, text in enumerate(data.split(b"\n")[:-1], start=1):
@@ -99,20 +120,20 @@ def _parse(data: bytes, path: Path, name: str) -> tuple[tuple[Deployed, ...], st
             line = _Line.model_validate_json(text)
             digest(line.digest)
         except (ValidationError, IntegrityError) as error:
-            raise _damaged(path, number, "it is no record of a deployment") from error
+            raise _damaged(shown, number, "it is no record of a deployment") from error
         body = line.model_dump(exclude={"check"})
         if line.check != _sum(body) or line.name != name:
-            raise _damaged(path, number, "it was changed afterwards")
+            raise _damaged(shown, number, "it was changed afterwards")
         if line.previous != previous:
-            raise _damaged(path, number, "the line before it was changed or is missing")
+            raise _damaged(shown, number, "the line before it was changed or is missing")
         previous = line.check
         found.append(Deployed(**{field: body[field] for field in Deployed.__dataclass_fields__}))
     return tuple(found), previous
 
 
-def _damaged(path: Path, number: int, why: str) -> IntegrityError:
+def _damaged(shown: str, number: int, why: str) -> IntegrityError:
     return IntegrityError(
-        f"{path} line {number}: {why}",
+        f"{shown} line {number}: {why}",
         hint="put the file back from a copy, or move it away to begin a new record; what serves now is not touched",
     )
 

@@ -1,6 +1,6 @@
 """Reads a placed version's golden samples, and the tolerance that its passport records for them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,9 +38,15 @@ def read_golden(shelf: Shelf, name: str, version: int) -> tuple[bytes, Tolerance
         IntegrityError: they are not what was placed, or the passport records no tolerance.
         OSError: as the disk says.
     """
-    files = on_disk(shelf, name, version)
-    samples = _read(shelf, files, f"{name}/{version}/{_GOLDEN}")
-    passport = _read(shelf, files, f"{name}/{version}/{_PASSPORT}")
+    return golden_of(on_disk(shelf, name, version), lambda path: (shelf.root / path).read_bytes(), name, version)
+
+
+def golden_of(
+    files: Mapping[str, Blob], read: Callable[[str], bytes], name: str, version: int
+) -> tuple[bytes, Tolerance]:
+    """The same of a version whose ``files`` are known, wherever ``read`` reads them."""
+    samples = _read(read, files, f"{name}/{version}/{_GOLDEN}")
+    passport = _read(read, files, f"{name}/{version}/{_PASSPORT}")
     try:
         tolerance = _Passport.model_validate_json(passport).parity.tolerance
     except ValidationError as error:
@@ -48,12 +54,12 @@ def read_golden(shelf: Shelf, name: str, version: int) -> tuple[bytes, Tolerance
     return samples, Tolerance(tolerance.absolute, tolerance.relative)
 
 
-def _read(shelf: Shelf, files: Mapping[str, Blob], path: str) -> bytes:
+def _read(read: Callable[[str], bytes], files: Mapping[str, Blob], path: str) -> bytes:
     if path not in files:
         raise NotFound(f"the bundle has no {path}", hint="promote the run again: this bundle cannot be proven")
     if files[path].size > LARGEST:
         raise IntegrityError(f"{path} has {files[path].size:,} bytes, the most allowed is {LARGEST:,}")
-    data = (shelf.root / path).read_bytes()
+    data = read(path)
     if sha256(data) != files[path].digest:
         raise IntegrityError(f"{path} has digest {sha256(data)}, expected {files[path].digest}")
     return data

@@ -15,6 +15,7 @@ Both must be on one file system, since everything gets its name by a rename.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,12 +109,15 @@ def write_notes(shelf: Shelf, stored: Stored, config: bytes) -> None:
     """Keeps what must be known of a version later, before the version itself appears."""
     folder = shelf.notes(stored.name, stored.version)
     folder.mkdir(parents=True, exist_ok=True)
-    files = {path: {"digest": blob.digest, "size": blob.size} for path, blob in sorted(stored.files.items())}
     write_whole(folder / "manifest.json", stored.manifest, shelf.staging, stored.name)
     write_whole(folder / "config.pbtxt", config, shelf.staging, stored.name)
-    write_whole(
-        folder / "placed.json", canonical({"digest": stored.digest, "files": files}), shelf.staging, stored.name
-    )
+    write_whole(folder / "placed.json", placed_json(stored), shelf.staging, stored.name)
+
+
+def placed_json(stored: Stored) -> bytes:
+    """What ``placed.json`` says of a version."""
+    files = {path: {"digest": blob.digest, "size": blob.size} for path, blob in sorted(stored.files.items())}
+    return canonical({"digest": stored.digest, "files": files})
 
 
 def read_notes(shelf: Shelf, name: str, version: int) -> tuple[str, dict[str, Blob]] | None:
@@ -128,14 +132,23 @@ def read_notes(shelf: Shelf, name: str, version: int) -> tuple[str, dict[str, Bl
         manifest = (folder / "manifest.json").read_bytes()
     except FileNotFoundError:
         return None
+    return parse_notes(data, manifest, str(folder), name, version)
+
+
+def parse_notes(data: bytes, manifest: bytes, folder: str, name: str, version: int) -> tuple[str, dict[str, Blob]]:
+    """Manifest digest and files, by ``placed.json`` (``data``) and ``manifest.json`` of ``folder``.
+
+    Raises:
+        IntegrityError: as ``read_notes``.
+    """
     try:
         placed = _Placed.model_validate_json(data)
         files = {path: Blob(digest(file.digest), file.size) for path, file in placed.files.items()}
         check_files(name, version, list(files))
     except (ValidationError, IntegrityError) as error:
-        raise IntegrityError(f"{folder / 'placed.json'} is damaged: {printable(str(error))}") from error
+        raise IntegrityError(f"{folder}/placed.json is damaged: {printable(str(error))}") from error
     if sha256(manifest) != placed.digest:
-        raise IntegrityError(f"{folder / 'manifest.json'} has digest {sha256(manifest)}, expected {placed.digest}")
+        raise IntegrityError(f"{folder}/manifest.json has digest {sha256(manifest)}, expected {placed.digest}")
     return placed.digest, files
 
 
@@ -153,16 +166,24 @@ def on_disk(shelf: Shelf, name: str, version: int) -> dict[str, Blob]:
         raise NotFound(
             f"version {version} of {name} is not in the model repository", hint="promote deploy fetches it again"
         )
-    expected = {p.removeprefix(f"{name}/{version}/"): b for p, b in known[1].items() if p != f"{name}/config.pbtxt"}
-    found = listing(folder)
+    same_listing(listing(folder), known[1], str(folder), name, version)
+    return known[1]
+
+
+def same_listing(found: Mapping[str, int], files: Mapping[str, Blob], folder: str, name: str, version: int) -> None:
+    """Passes when ``found`` (path in the version -> bytes) are the files of a version, no more, no less.
+
+    Raises:
+        IntegrityError: files were added, removed or changed in size.
+    """
+    expected = {p.removeprefix(f"{name}/{version}/"): b for p, b in files.items() if p != f"{name}/config.pbtxt"}
     for path in sorted(found.keys() ^ expected.keys()):
         fault = "was added afterwards" if path in found else "is missing"
-        raise IntegrityError(f"{printable(str(folder / path))} {fault}", hint="versions are never edited in place")
+        raise IntegrityError(f"{printable(f'{folder}/{path}')} {fault}", hint="versions are never edited in place")
     for path, size in found.items():
         if size != expected[path].size:
             was = f"has {size:,} bytes, expected {expected[path].size:,}"
-            raise IntegrityError(f"{folder / path} {was}", hint="versions are never edited in place")
-    return known[1]
+            raise IntegrityError(f"{folder}/{path} {was}", hint="versions are never edited in place")
 
 
 def verify_version(shelf: Shelf, name: str, version: int) -> None:
