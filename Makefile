@@ -1,4 +1,4 @@
-# Few words: demo, test, lint, check, bench, docs, kernels, oracle, lock, serve, clean. Each sets up what it needs.
+# Few words: demo, test, quick, lint, check, bench, docs, kernels, oracle, lock, serve, clean. Each sets up what it needs.
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -11,7 +11,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export PROMOTE_TRITON_CARRIER = $(abspath $(CARRIER))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo serve test lint check bench docs kernels oracle lock setup clean
+.PHONY: demo serve test quick lint check bench docs kernels oracle lock setup clean
 
 demo: setup            ## The whole story on this machine: train, promote, deploy, ask, status
 	@$(BIN)/python examples/demo.py
@@ -21,6 +21,9 @@ serve: setup           ## The demo's Triton, in the foreground, until Ctrl-C
 
 test: setup            ## The tests; what a missing system package skips is named at the end
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+quick: setup           ## The tests but the slow ones, for every day
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 lint: setup            ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check src tests examples benchmarks tools

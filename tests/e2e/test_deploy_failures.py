@@ -124,6 +124,7 @@ def asking(bench, version=""):
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_at_each_step_the_former_version_answers_and_running_again_finishes(triton):
     for at in range(1, 200):

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from promote.adapters.onnx_file import read_facts
 from promote.adapters.onnx_nodes import node_uses
 from promote.core.facts import NodeUse
 from tests.unit.test_operators import model, said
@@ -271,3 +273,31 @@ def test_a_constant_of_another_domain_in_an_inner_graph(domain, imported, refuse
     uses = node_uses(made)[0]
     for release, expected in (("1.17.3", False), ("1.18.1", refused), ("1.32.0", refused)):
         assert ("broken" in {said(use, release)[0] for use in uses}) == expected
+
+
+def forest(trees):
+    """A regressor of that many stumps, as sklearn-onnx and the converters of gradient boosting write it."""
+    ids, nodes = [n for n in range(trees) for _ in range(3)], [0, 1, 2] * trees
+    lists = {
+        "nodes_treeids": ids, "nodes_nodeids": nodes, "nodes_featureids": [0, 0, 0] * trees,
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"] * trees, "nodes_values": [0.5, 0.0, 0.0] * trees,
+        "nodes_truenodeids": [1, 0, 0] * trees, "nodes_falsenodeids": [2, 0, 0] * trees,
+        "target_treeids": [n for n in range(trees) for _ in range(2)], "target_nodeids": [1, 2] * trees,
+        "target_ids": [0, 0] * trees, "target_weights": [0.1, 0.2] * trees,
+    }  # fmt: skip
+    node = helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], domain="ai.onnx.ml", n_targets=1, **lists)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1]) for name in ("x", "y")]
+    graph = helper.make_graph([node], "forest", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize("trees", [10, 30_000])
+def test_a_large_ensemble_whose_lists_are_left_out_is_no_ensemble_without_lists(trees, tmp_path):
+    path = tmp_path / "forest.onnx"
+    path.write_bytes(forest(trees))
+    assert (path.stat().st_size > 1_048_576) == (trees == 30_000)
+    onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (use,) = read_facts(str(path)).nodes.value
+    assert bool(use.lengths) == (trees == 10)
+    assert said(use, "1.24.4")[0] == "ok"

@@ -24,6 +24,7 @@ from promote.adapters.onnx_parts import (
     value_of,
 )
 from promote.adapters.onnx_types import outputs_of, signature
+from promote.adapters.onnx_wire import LEFT_OUT
 from promote.core.facts import NodeUse, Told
 from promote.core.kernels import UNKNOWN
 from promote.core.names import printable
@@ -313,7 +314,9 @@ def _use(
 
 def _value(attribute: Any) -> Told:
     """A whole number, a short list of them or a short text; of other values ``_lengths`` tells what may decide."""
-    if attribute.ref_attr_name:  # of a function's call: the value is not here
+    if (
+        attribute.ref_attr_name or attribute.doc_string == LEFT_OUT
+    ):  # of a function's call, or of a large file: it is not here
         return None
     if attribute.type == attribute.INT:
         return int(attribute.i)
@@ -325,9 +328,11 @@ def _value(attribute: Any) -> Told:
 
 
 def _lengths(node: Any) -> tuple[tuple[str, int], ...]:
-    """Items of each attribute that is a list, or a tensor of one axis or none."""
+    """Items of each attribute that is a list, or a tensor of one axis or none; none where one is not here to be counted."""
     counts = {}
     for told in node.attribute:
+        if told.doc_string == LEFT_OUT:
+            return ()
         if told.type == told.TENSOR and len(told.t.dims) < 2:
             counts[text(told.name)] = next(iter(told.t.dims), 1)
         elif told.type in (told.INTS, told.FLOATS, told.STRINGS) and not told.ref_attr_name:

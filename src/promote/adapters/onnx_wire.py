@@ -32,6 +32,9 @@ _ATTRIBUTE = dict.fromkeys(("floats", "ints", "strings", "s"), _LIST)
 _RUNS = {0: rb"(?:%s[\x80-\xff]{0,9}[\x00-\x7f])+", 5: rb"(?:%s[\x00-\xff]{4})+"}  # numbers one by one, not packed
 # TensorProto.segment, which nobody writes: here it says what was left out of a tensor.
 _SEGMENT, _BEGIN, _END = b"\x1a", b"\x08", b"\x10"
+LEFT_OUT = "promote: left out"
+"""``AttributeProto.doc_string`` of an attribute whose list was left out."""
+_DOC_STRING = b"\x6a"
 
 Fields = dict[int, Any]
 """What becomes of each field of a message that is not simply kept: a word above, or the ``Fields`` of a message."""
@@ -41,7 +44,7 @@ def skim(handle: int, size: int, name: str) -> bytes:
     """The model's message without values of tensors, long lists of attributes, and words for readers.
 
     Values of at most 1 KiB are kept. Of a tensor ``segment`` says that some were left out: ``end`` how many bytes of texts, and
-    ``begin`` one more than the bytes of raw data; 0: they were no raw data.
+    ``begin`` one more than the bytes of raw data; 0: they were no raw data. Of an attribute ``doc_string`` says so: ``LEFT_OUT``.
 
     Args:
         handle: of the file, to be read at any place.
@@ -125,6 +128,7 @@ class _Walk:
             raise self.refusal(f"it nests deeper than {_DEEPEST} messages")
         kept, at, texts, long = _Kept(start), start, 0, end - start > _LONG
         raw: int | None = None
+        listed = False
         while at < end:
             body, stop, tag, wire = self.field(at, end)
             what = fields.get(tag >> 3)
@@ -132,7 +136,7 @@ class _Walk:
                 pass
             elif what is _LIST:
                 if long:
-                    stop = self.run(at, stop, end, wire)
+                    stop, listed = self.run(at, stop, end, wire), True
                     kept.drop(at, stop)
             elif wire != 2:
                 pass
@@ -149,6 +153,9 @@ class _Walk:
                 kept.pieces += inner[0]
                 kept.size += inner[1]
             at = stop
+        if listed:
+            kept.drop(end, end)
+            kept.write(_DOC_STRING + _number(len(LEFT_OUT)) + LEFT_OUT.encode())
         if texts or raw is not None:
             kept.drop(end, end)
             said = _BEGIN + _number(raw or 0) + _END + _number(texts)

@@ -23,7 +23,7 @@ def onnxruntime_gpu(case: Case) -> Answer:
     A release without a row is not judged: what it was compiled for was not published where promote looked.
     """
     capability, release, arch = case.target.host.compute_capability, case.target.host.triton, case.target.host.arch
-    if capability is None or release is None or arch is None:
+    if capability is None or release is None or arch is None or not case.device:
         return None  # the rules `compute-capability` and `triton-release` say so
     row = next((r for r in case.matrix.tables.onnxruntime_builds if _of(r, release.value, arch.value)), None)
     if row is None:
