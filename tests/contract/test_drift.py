@@ -17,10 +17,8 @@ from promote.core.review import APPROVED, REJECTED, Review
 from promote.core.stages import Deployment
 from promote.errors import PromoteError, Unavailable
 from promote.pipeline import Serving, Status, deploy, rollback, status
-from tests.fakes.registry import FakeRegistry
-from tests.fakes.tracking import FakeLedger, FakeRuns
+from tests.fakes.world import DESK, Bench, bench_of
 from tests.parts.triton import Served, new_name
-from tests.unit.test_pipeline import DESK, Bench, Times
 
 pytestmark = pytest.mark.triton
 
@@ -68,7 +66,7 @@ def site(damaged: Served) -> Site:
     name = new_name("drift")
     server = TritonServer(damaged.triton.http, damaged.triton.grpc)
     store = ModelRepository(damaged.repository, by="tests")
-    bench = Bench(FakeRuns(), Times(), FakeRegistry(), FakeLedger(), store, server, [])
+    bench = bench_of(store, server, name)
     site = Site(bench, damaged, name)
     for version, weight in ((1, 2.0), (2, 3.0)):
         bench.promote(weight, name=name)
@@ -214,7 +212,7 @@ def test_a_file_is_read_once_until_it_is_touched_even_with_its_times_put_back(si
 
 
 def test_what_is_desired_and_not_deployed_is_drift_until_it_is(site: Site) -> None:
-    ledger = site.bench.ledger
+    ledger = site.bench.ledger._part
     site.bench.promote(4.0, name=site.name)
     assert site.kinds() == []  # promoted is not desired
     ledger.aliases[site.name, DESK.name] = 3
@@ -227,7 +225,7 @@ def test_what_is_desired_and_not_deployed_is_drift_until_it_is(site: Site) -> No
 
 
 def test_a_desired_version_that_nobody_approved_is_for_a_reviewer_to_end(site: Site) -> None:
-    ledger, guarded = site.bench.ledger, replace(DESK, review=True)
+    ledger, guarded = site.bench.ledger._part, replace(DESK, review=True)
     site.bench.promote(4.0, name=site.name)
     ledger.aliases[site.name, DESK.name] = 3
     digest = ledger.versions_of[site.name][3].digest
@@ -254,7 +252,7 @@ def test_an_mlflow_that_does_not_answer_is_said_and_all_else_is_told(site: Site)
     def down(target: str) -> None:
         raise Unavailable("tracking server does not answer")
 
-    site.bench.ledger.desired = down
+    site.bench.ledger._part.desired = down
     told = site.status()
     assert told.unknown == "tracking server does not answer"
     assert site.row().drift == ()
@@ -282,9 +280,7 @@ def test_a_server_that_was_started_anew_is_drift_until_the_record_is_deployed_ag
 
     name = new_name()
     server = TritonServer(served.triton.http, served.triton.grpc)
-    bench = Bench(
-        FakeRuns(), Times(), FakeRegistry(), FakeLedger(), ModelRepository(served.repository, by="t"), server, []
-    )
+    bench = bench_of(ModelRepository(served.repository, by="t"), server, name)
     site = Site(bench, served, name)
     bench.promote(2.0, name=name)
     site.deploy(1)
