@@ -153,13 +153,9 @@ class _Walk:
                 kept.pieces += inner[0]
                 kept.size += inner[1]
             at = stop
-        if listed:
+        if said := _left_out(listed, raw, texts):
             kept.drop(end, end)
-            kept.write(_DOC_STRING + _number(len(LEFT_OUT)) + LEFT_OUT.encode())
-        if texts or raw is not None:
-            kept.drop(end, end)
-            said = _BEGIN + _number(raw or 0) + _END + _number(texts)
-            kept.write(_SEGMENT + _number(len(said)) + said)
+            kept.write(said)
         if kept.start == start and not kept.pieces:
             return None
         kept.drop(end, end)
@@ -209,6 +205,16 @@ class _Walk:
         tag = re.escape(self.window[place : place + 1])
         found = re.compile(_RUNS[wire] % tag).match(self.window, place, min(len(self.window), end - self.base))
         return max(stop, self.base + found.end()) if found else stop
+
+
+def _left_out(listed: bool, raw: int | None, texts: int) -> bytes:
+    """The field that says what was left out of an attribute or a tensor; empty where nothing was."""
+    if listed:
+        return _DOC_STRING + _number(len(LEFT_OUT)) + LEFT_OUT.encode()
+    if not texts and raw is None:
+        return b""
+    said = _BEGIN + _number(raw or 0) + _END + _number(texts)
+    return _SEGMENT + _number(len(said)) + said
 
 
 def _number(number: int) -> bytes:
