@@ -17,7 +17,8 @@ class Cost:
     processor: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.seconds:7.2f} s  {self.processor:7.2f} s of processor time  {self.peak_mib:8.0f} MiB"
+        processor = f"{self.processor:7.2f} s of processor time  " if self.processor else ""
+        return f"{self.seconds:7.2f} s  {processor}{self.peak_mib:8.0f} MiB"
 
 
 def run(command: Sequence[str], *, cwd: Path | None = None, environ: dict[str, str] | None = None) -> Cost:

@@ -5,9 +5,9 @@
 big: one file of 1 GiB. many: --files (5,000) files of 1 to 20 KB. sparse: one file of 10 GiB, holes only, promote alone.
 Rounds are interleaved: each runs every peer once, in a registry that is empty and new. Digests are known beforehand, as skopeo
 knows them from its layout, and what digesting the files took is printed. promote and oras are timed around the call, in a
-process of their own; curl and skopeo as whole processes. promote syncs each file to the disk before it names it; curl, skopeo and
-oras do not, so a pull by curl followed by `sync` is timed as well. curl moves one blob and verifies nothing. Peak memory is the
-client's, and never below that of this process (some 50 MiB), which it is forked from. Needs docker-registry, curl and skopeo.
+process of their own; curl and skopeo as whole processes. Nobody syncs a pull to the disk (promote does it where files are placed
+to be served); a pull by curl followed by `sync` says what that costs. curl moves one blob and verifies nothing. Peak memory is
+the client's, and never below that of this process (some 50 MiB), which it is forked from. Needs docker-registry, curl and skopeo.
 """
 
 import argparse

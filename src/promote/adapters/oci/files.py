@@ -187,14 +187,14 @@ def room(folder: Path, needed: int) -> None:
         )
 
 
-def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path, *, sync_name: bool = True) -> None:
+def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path, *, lasting: bool = True) -> None:
     """Writes ``chunks`` to a temporary file, flushes it to the disk and names it ``goal`` by one rename.
 
     Args:
         goal: its folder exists; a file there is replaced.
         chunks: verified ones; an exception they raise leaves nothing behind.
         scratch: a folder on the same file system.
-        sync_name: flush the folder as well; otherwise the caller calls ``sync_folder``, once for many files.
+        lasting: otherwise nothing is flushed, for a file whose bytes are verified again before anybody relies on them.
 
     Raises:
         InputError, Unavailable: as the disk says.
@@ -211,16 +211,17 @@ def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path, *, sync_name
                 with disk(writing):
                     _write(file.fileno(), chunk)
                 written += len(chunk)
-                if written - flushed >= _FLUSH_EVERY:
+                if lasting and written - flushed >= _FLUSH_EVERY:
                     # Linux starts to write the range out, so that `fsync` finds little left to do; nothing waits here.
                     os.posix_fadvise(file.fileno(), flushed, written - flushed, os.POSIX_FADV_DONTNEED)
                     flushed = written
             with disk(writing):
                 os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
+                if lasting:
+                    os.fsync(file.fileno())
         with disk(writing):
             Path(name).replace(goal)
-            if sync_name:
+            if lasting:
                 sync_folder(goal.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from promote.adapters.oci import attached
-from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, sync_folder, verified, write_whole
+from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, verified, write_whole
 from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.origin import parse_origin
@@ -123,7 +123,11 @@ class OciRegistry:
         return stored
 
     def fetch(self, stored: Stored, folder: str, step: Step) -> Mapping[str, str]:
-        """See ``promote.ports.Registry``; a right file that is there already is kept."""
+        """See ``promote.ports.Registry``; a right file that is there already is kept.
+
+        Nothing is flushed to the disk: what a crash leaves is held to its digest when it is fetched again, and whoever places the
+        files verifies and flushes them.
+        """
         store = self._of(stored)
         root = Path(folder)
         total = sum(blob.size for blob in stored.files.values())
@@ -137,9 +141,6 @@ class OciRegistry:
             for path, blob in stored.files.items()
         ]
         move_all(moves, step, 0, total)
-        for parent in {goal.parent for goal in goals.values()}:
-            with disk(f"write {printable(str(parent))}"):
-                sync_folder(parent)
         return {path: str(goal) for path, goal in goals.items()}
 
     def read(self, stored: Stored, blob: Blob) -> bytes:
@@ -194,7 +195,7 @@ def _fetching(store: BlobStore, blob: Blob, goal: Path, root: Path, what: str) -
     def work(told: Told) -> int:
         if holds(goal, blob):
             return 0
-        write_whole(goal, counted(verified(store.stream(blob), blob, what), told), root, sync_name=False)
+        write_whole(goal, counted(verified(store.stream(blob), blob, what), told), root, lasting=False)
         return blob.size
 
     return work
