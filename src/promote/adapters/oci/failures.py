@@ -23,6 +23,9 @@ from promote.errors import AuthError, InputError, IntegrityError, NotFound, Prom
 KEPT = "finished files are kept, and one on its way goes on where the registry kept its start"
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _CODE = re.compile(r'"code"\s*:\s*"([A-Z_]{1,40})"')
+# GitHub's registry now and then refuses a right that it grants a moment later (docs/adr/0007).
+_PASSING_403 = frozenset({"ghcr.io"})
+_TRIES_OF_403 = 3
 _WRITE_PACKAGE = "permission_denied: write_package"  # GHCR's own words
 R = TypeVar("R")
 
@@ -36,11 +39,17 @@ class NoPackageRight(AuthError):
 
 
 class Again(Exception):
-    """A try failed in a way that may pass; ``error`` is what to raise when patience ends."""
+    """A try failed in a way that may pass.
 
-    def __init__(self, error: PromoteError, after: float | None = None) -> None:
+    Args:
+        error: what to raise when patience ends.
+        after: seconds that the server asks to wait.
+        tries: in all, where patience alone would be too much of them.
+    """
+
+    def __init__(self, error: PromoteError, after: float | None = None, tries: int | None = None) -> None:
         super().__init__(error.message)
-        self.error, self.after = error, after
+        self.error, self.after, self.tries = error, after, tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class Patience:
                 return attempt()
             except Again as again:
                 wait = again.after if again.after is not None else 0.5 * 2 ** (tried - 1) * random.uniform(0.8, 1.2)  # noqa: S311
-                if tried == self.tries or waited + wait > self.budget:
+                if tried >= min(self.tries, again.tries or self.tries) or waited + wait > self.budget:
                     raise again.error from None
                 self.sleep(wait)
                 waited += wait
@@ -113,8 +122,11 @@ def refusal(method: str, answer: requests.Response, host: str) -> Exception:
     if state == 401:
         return AuthError(message, hint=login_hint(host))
     if state == 403:
-        kind = NoPackageRight if _WRITE_PACKAGE in text else AuthError
-        return kind(message, hint=f"these credentials lack a right, or there are none: {login_hint(host)}")
+        hint = f"these credentials lack a right, or there are none: {login_hint(host)}"
+        if _WRITE_PACKAGE in text:
+            return NoPackageRight(message, hint=hint)
+        lacking = AuthError(message, hint=hint)
+        return Again(lacking, tries=_TRIES_OF_403) if host in _PASSING_403 else lacking
     if code == "MANIFEST_BLOB_UNKNOWN":
         return BlobsGone(message, hint="run the same command again: what is missing is sent again")
     if state == 404:
