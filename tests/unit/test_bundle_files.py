@@ -12,6 +12,7 @@ from promote.errors import InputError, IntegrityError
 from tests.fakes.bundle import contents
 
 NEEDED = ["ner/config.pbtxt", "ner/3/model.onnx"]
+ACCELERATED = b"optimization { execution_accelerators { gpu_execution_accelerator { %s } } }"
 PLAIN = b'name: "ner"\nbackend: "onnxruntime"\n'
 
 
@@ -148,7 +149,16 @@ def test_the_config_that_promote_writes_is_read_back_the_same() -> None:
         (b"model_transaction_policy { decoupled: true }", "field model_transaction_policy"),
         (b"response_cache { enable: true }", "field response_cache"),
         (b"optimization { cuda { graphs: true } }", "field optimization.cuda"),
-        (b'optimization { execution_accelerators { gpu_execution_accelerator { name: "tensorrt" } } }', "optimization"),
+        (ACCELERATED % b'name: "openvino"', "other than one tensorrt"),
+        (ACCELERATED % b'name: "tensorrt" } gpu_execution_accelerator { name: "tensorrt"', "other than one tensorrt"),
+        (b'optimization { execution_accelerators { cpu_execution_accelerator { name: "openvino" } } }', "other than"),
+        (ACCELERATED % b'name: "tensorrt" parameters { key: "trt_engine_cache_path" value: "/etc" }', "cache_path"),
+        (ACCELERATED % b'name: "tensorrt" parameters { key: "trt_extra_plugin_lib_paths" value: "x" }', "plugin"),
+        (
+            ACCELERATED % b'name: "tensorrt" parameters { key: "precision_mode" value: "INT8" }',
+            "'precision_mode' 'INT8'",
+        ),
+        (ACCELERATED % b'name: "tensorrt" parameters { key: "max_workspace_size_bytes" value: "1;x" }', "workspace"),
         (b'parameters { key: "model_path" value { string_value: "x" } }', "parameter 'model_path' names a file"),
         (b'parameters { key: "EXECUTION_ENV_PATH" value { string_value: "x" } }', "names a file"),
         (b'parameters { key: "custom_op_library_filename" value { string_value: "x" } }', "names a file"),
@@ -184,6 +194,7 @@ def test_a_config_that_could_run_code_or_name_a_file_is_refused(line: bytes, why
         b'output { name: "y" data_type: TYPE_FP32 dims: 1 label_filename: "3/labels.txt" }',
         b'parameters { key: "intra_op_thread_count" value { string_value: "2" } }',
         b"optimization { graph { level: 1 } }",
+        ACCELERATED % b'name: "tensorrt" parameters { key: "precision_mode" value: "FP16" }',
         b"instance_group { count: 2 kind: KIND_CPU }",
         b"dynamic_batching { max_queue_delay_microseconds: 100 }",
         b"version_policy { specific { versions: 3 } }",

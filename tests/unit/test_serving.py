@@ -6,11 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from promote.core.facts import Fact, HostFacts, Target
+from promote.core.bundle_files import read_config
+from promote.core.facts import Fact, HostFacts, ModelFacts, Target
+from promote.core.rules.builds import tensorrt_precision
+from promote.core.rules.case import Case
 from promote.core.serving import Template, batches, build_config, config_text, parse_template
 from promote.core.tensors import DType, TensorSpec
 from promote.errors import InputError
 from promote.wiring import shipped
+from tests.unit.test_matrix import MATRIX
 
 IDS = TensorSpec("input_ids", DType("INT64"), ("batch", "sequence"))
 LOGITS = TensorSpec("logits", DType("FLOAT"), ("batch", "sequence", 17))
@@ -95,3 +99,43 @@ def test_a_wrong_template_names_the_field(text, words):
         parse_template(text, "mine.yaml")
     assert "mine.yaml" in refused.value.message
     assert words in refused.value.message
+
+
+WITH_TENSORRT = "tensorrt: {precision_mode: FP16, max_workspace_size_bytes: 4294967296}"
+
+
+def test_tensorrt_is_asked_for_on_a_gpu_and_left_out_elsewhere():
+    template = parse_template(WITH_TENSORRT, "template.yaml")
+    config = build_config(template, target("gpu"), "ner", 1, (IDS,), (LOGITS,))
+    [provider] = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert provider.name == "tensorrt"
+    assert dict(provider.parameters) == {
+        "precision_mode": "FP16", "max_workspace_size_bytes": "4294967296", "trt_min_subgraph_size": "1",
+    }  # fmt: skip
+    read_config(config_text(config), "ner")  # which a deployment reads again
+    assert not build_config(template, target("cpu"), "ner", 1, (IDS,), (LOGITS,)).HasField("optimization")
+    assert not build_config(shipped_template(), target("gpu"), "ner", 1, (IDS,), (LOGITS,)).HasField("optimization")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("tensorrt: {precision_mode: INT8}", "tensorrt.precision_mode"),
+        ("tensorrt: {max_workspace_size_bytes: 5}", "tensorrt.max_workspace_size_bytes"),
+        ("tensorrt: {trt_engine_cache_path: /tmp}", "tensorrt.trt_engine_cache_path"),
+        ("tensorrt: yes", "tensorrt"),
+    ],
+)
+def test_tensorrt_settings_that_make_no_sense_are_named(text, where):
+    with pytest.raises(InputError, match=f"template.yaml: {where}: "):
+        parse_template(text, "template.yaml")
+
+
+def test_the_rules_judge_the_precision_that_the_template_asks_for():
+    config = build_config(parse_template(WITH_TENSORRT, "t"), target("gpu"), "ner", 1, (IDS,), (LOGITS,))
+    outcomes = []
+    for version in ("10.5.0.18", "11.1.0.106"):
+        host = HostFacts(device=Fact("gpu", "declared"), tensorrt=Fact(version, "declared"))
+        case = Case(ModelFacts(format=Fact("onnx", "m")), Target(name="t", host=host), MATRIX, config=config)
+        outcomes += [finding.outcome.value for finding in tensorrt_precision(case)]
+    assert outcomes == ["ok", "degraded"]

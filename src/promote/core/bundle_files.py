@@ -41,7 +41,15 @@ _FIELDS = frozenset(
         "optimization",
     }
 )
-_OPTIMIZATION = frozenset({"graph", "priority", "input_pinned_memory", "output_pinned_memory"})
+_OPTIMIZATION = frozenset(
+    {"graph", "priority", "input_pinned_memory", "output_pinned_memory", "execution_accelerators"}
+)
+# Of ONNX Runtime's TensorRT provider; among its others are paths and libraries (onnxruntime_backend README.md).
+_PROVIDER = {
+    "precision_mode": re.compile(r"FP32|FP16"),
+    "max_workspace_size_bytes": re.compile(r"[0-9]{1,13}"),
+    "trt_min_subgraph_size": re.compile(r"[0-9]{1,5}"),
+}
 _PARAMETER_OF_A_FILE = re.compile(r"path|file|librar|director|folder|agent", re.IGNORECASE)
 
 
@@ -113,6 +121,7 @@ def _faults(config: "ModelConfig", name: str) -> list[str]:
         faults.append(f"default_model_filename {printable(config.default_model_filename)!r} is not model.onnx")
     optimization = {field.name for field, _ in config.optimization.ListFields()}
     faults += [f"field optimization.{field} is not allowed" for field in sorted(optimization - _OPTIMIZATION)]
+    faults += _provider_faults(config)
     faults += [f"parameter {printable(key)!r} names a file" for key in config.parameters if _names_a_file(config, key)]
     faults += [f"label file {printable(o.label_filename)!r} is not of a version" for o in config.output if _stray(o)]
     files = [i.input_data_file for w in config.model_warmup for i in w.inputs.values() if i.input_data_file]
@@ -121,6 +130,19 @@ def _faults(config: "ModelConfig", name: str) -> list[str]:
     if any(g.count > 64 or g.host_policy or g.secondary_devices for g in groups) or len(groups) > 64:
         faults.append("instance groups beyond 64 instances, or with a host policy or secondary devices")
     return faults
+
+
+def _provider_faults(config: "ModelConfig") -> list[str]:
+    accelerators = config.optimization.execution_accelerators
+    gpu = accelerators.gpu_execution_accelerator
+    if accelerators.cpu_execution_accelerator or any(one.name != "tensorrt" for one in gpu) or len(gpu) > 1:
+        return ["an execution accelerator other than one tensorrt on the GPU"]
+    given = {key: value for one in gpu for key, value in one.parameters.items()}
+    return [
+        f"execution accelerator's {printable(key)!r} {printable(given[key])!r}"
+        for key in sorted(given)
+        if key not in _PROVIDER or not _PROVIDER[key].fullmatch(given[key])
+    ]
 
 
 def _names_a_file(config: "ModelConfig", key: str) -> bool:

@@ -46,6 +46,18 @@ class Warmup(_Settings):
     length: Annotated[int, Field(ge=1, le=65_536)] = 16
 
 
+class TensorRT(_Settings):
+    """ONNX Runtime's TensorRT execution provider: an engine for each part of the graph it takes, built on the target.
+
+    The names are those of triton onnxruntime_backend ``README.md``, "ONNX Runtime with TensorRT optimization". INT8 is not
+    among the precisions: it needs a calibration table beside the model.
+    """
+
+    precision_mode: Literal["FP32", "FP16"] = "FP32"
+    max_workspace_size_bytes: Annotated[int, Field(ge=2**20, le=2**40)] = 2**30
+    trt_min_subgraph_size: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
 class Template(_Settings):
     """The settings of one ``model_repo_templates/`` folder."""
 
@@ -54,6 +66,7 @@ class Template(_Settings):
     instance_group: InstanceGroup = InstanceGroup()
     dynamic_batching: DynamicBatching = DynamicBatching()
     warmup: Warmup = Warmup()
+    tensorrt: TensorRT | None = None
     parameters: dict[str, str] = Field(default_factory=dict, max_length=32)
 
 
@@ -127,6 +140,10 @@ def build_config(
         wanted = template.dynamic_batching.preferred_batch_size
         batching.preferred_batch_size.extend(s for s in wanted if s <= config.max_batch_size)
         batching.max_queue_delay_microseconds = template.dynamic_batching.max_queue_delay_microseconds
+    if template.tensorrt and on_gpu:  # a processor has no TensorRT: the same template serves both
+        accelerators = config.optimization.execution_accelerators
+        provider = accelerators.gpu_execution_accelerator.add(name="tensorrt")
+        provider.parameters.update({key: str(value) for key, value in template.tensorrt.model_dump().items()})
     if template.warmup.enabled:
         _add_warmup(config, inputs, template.warmup.length)
     for key in sorted(template.parameters):

@@ -62,7 +62,9 @@ def promote_model(order: Order, target: Target, world: World) -> Promotion | Pre
     proven = _export(candidate, plan, order, world)
     if isinstance(proven, ParityFailed):
         return proven
-    settings = canonical({"template": world.template.model_dump(mode="json"), "matrix": world.matrix.digest})
+    settings = canonical(
+        {"template": world.template.model_dump(mode="json", exclude_none=True), "matrix": world.matrix.digest}
+    )
     identity = promotion_id(proven, target, name, settings)
     with world.progress.stage("check", f"against {target.name}") as step:
         version = world.ledger.next_version(name, identity)
