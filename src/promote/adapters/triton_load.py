@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from promote.adapters.triton_tensors import Signature, read_signature, write_request
 from promote.adapters.triton_wire import ask_grpc, ask_http
+from promote.core.access import OPEN, Access
 from promote.core.load import Cell, Measured, summed
 from promote.core.names import model_name
 from promote.errors import PromoteError, Unavailable
@@ -33,12 +34,15 @@ class TritonLoad:
     Args:
         http: the HTTP endpoint.
         grpc: the gRPC endpoint.
+        access: headers, authorities and certificate that let us in.
         timeout: seconds that connecting may take.
         patience: seconds that one request may take.
     """
 
-    def __init__(self, http: str, grpc: str, *, timeout: float = 5.0, patience: float = 60.0) -> None:
-        self._http, self._grpc = http, grpc
+    def __init__(
+        self, http: str, grpc: str, *, access: Access = OPEN, timeout: float = 5.0, patience: float = 60.0
+    ) -> None:
+        self._http, self._grpc, self._access = http, grpc, access
         self._timeout, self._patience = timeout, patience
 
     def largest_batch(self, name: str, version: int) -> int:
@@ -91,7 +95,7 @@ class TritonLoad:
         return summed(cell, ended - began, latencies, errors, busy)
 
     def _config(self, name: str, version: int) -> Mapping[str, Any]:
-        with ask_grpc(self._grpc, f"ask for the configuration of {model_name(name)}") as client:
+        with ask_grpc(self._grpc, f"ask for the configuration of {model_name(name)}", self._access) as client:
             answer = client.get_model_config(name, str(version), as_json=True, client_timeout=self._timeout)
         config: Mapping[str, Any] = answer["config"]
         return config
@@ -104,12 +108,12 @@ class TritonLoad:
         if protocol == "http":
             import tritonclient.http as wire
 
-            with ask_http(self._http, "infer", self._timeout, self._patience) as client:
+            with ask_http(self._http, "infer", self._timeout, self._patience, self._access) as client:
                 yield client, write_request(wire, signature, inputs)
             return
         import tritonclient.grpc as wire
 
-        with ask_grpc(self._grpc, "infer") as client:
+        with ask_grpc(self._grpc, "infer", self._access) as client:
             yield client, write_request(wire, signature, inputs) | {"client_timeout": self._patience}
 
 

@@ -36,6 +36,7 @@ VERBS: dict[str, str] = {
     "status": "What serves on a target, and whether it answers.",
     "smoke": "Ask the live version its golden inputs again, and say whether it answers as it was proven.",
     "bench": "Throughput and latency of the live version, beside those of the former one.",
+    "template": "The kinds of model there are: their settings, and their directories written.",
     "doctor": "Look at what a promotion needs, and say what is missing.",
 }
 

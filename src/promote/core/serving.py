@@ -5,7 +5,7 @@ configuration. Not here: whether the result will load (``rules``).
 Source of the fields: triton common ``protobuf/model_config.proto``.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 _LARGEST_TEMPLATE = 64 * 1024
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Settings of a template: no key that is not known."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class InstanceGroup(_Settings):
+class InstanceGroup(Settings):
     """How many instances, and on what; ``auto`` follows the target's device."""
 
     count: Annotated[int, Field(ge=1, le=64)] = 1
     kind: Literal["auto", "gpu", "cpu"] = "auto"
 
 
-class DynamicBatching(_Settings):
+class DynamicBatching(Settings):
     """Joining requests to batches; sizes beyond the target's maximum are left out."""
 
     enabled: bool = True
@@ -39,14 +41,14 @@ class DynamicBatching(_Settings):
     max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 0
 
 
-class Warmup(_Settings):
+class Warmup(Settings):
     """One run with zeros before the model is called ready; ``length`` for every dynamic axis but the batch."""
 
     enabled: bool = True
     length: Annotated[int, Field(ge=1, le=65_536)] = 16
 
 
-class TensorRT(_Settings):
+class TensorRT(Settings):
     """ONNX Runtime's TensorRT execution provider: an engine for each part of the graph it takes, built on the target.
 
     The names are those of triton onnxruntime_backend ``README.md``, "ONNX Runtime with TensorRT optimization". INT8 is not
@@ -58,7 +60,7 @@ class TensorRT(_Settings):
     trt_min_subgraph_size: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
-class Template(_Settings):
+class Template(Settings):
     """The settings of one ``model_repo_templates/`` folder."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
@@ -76,10 +78,22 @@ def parse_template(text: str, origin: str) -> Template:
     Raises:
         InputError: it is not YAML, or a field is unknown or wrong; the message names ``origin`` and the field's path.
     """
+    return parse_settings(Template, text, origin)
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def parse_settings(kind: type[Kind], text: str, origin: str) -> Kind:
+    """The settings of that kind in ``text``.
+
+    Raises:
+        InputError: as ``parse_template``.
+    """
     try:
         if len(text) > _LARGEST_TEMPLATE:
             raise yaml.YAMLError("larger than 64 KiB")
-        return Template.model_validate(yaml.safe_load(text))
+        return kind.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(map(str, first["loc"])) or "the file"

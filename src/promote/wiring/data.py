@@ -65,14 +65,18 @@ class Data:
         path = self.settings.matrix
         return self.settings.path(path) if path else shipped("compat_matrix.yaml")
 
+    @property
+    def templates(self) -> Path:
+        """Where a folder lies for each kind of model."""
+        folder = self.settings.templates
+        return self.settings.path(folder) if folder else shipped("model_repo_templates")
+
     @cached_property
     def template(self) -> Template:
         """The serving settings of the ONNX Runtime backend."""
         from promote.core.serving import parse_template
 
-        folder = self.settings.templates
-        root = self.settings.path(folder) if folder else shipped("model_repo_templates")
-        path = root / "onnxruntime" / "template.yaml"
+        path = self.templates / "onnxruntime" / "template.yaml"
         return parse_template(read_text(path), str(path))
 
     def read_facts(self, path: str, source: str = "") -> ModelFacts:

@@ -125,7 +125,7 @@ class Parts(Hosts):
         """Many requests at once to the target's Triton; its endpoints are known to be set."""
         from promote.adapters.triton_load import TritonLoad
 
-        return TritonLoad(target.http or "", target.grpc or "")
+        return TritonLoad(target.http or "", target.grpc or "", access=self.access(target))
 
     @property
     def figures(self) -> FiguresBook:

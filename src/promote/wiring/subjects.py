@@ -191,4 +191,6 @@ class Subjects(Parts):
         format = Fact(_FORMATS.get(backend, backend), source) if backend else None
         if backend == "ensemble":  # its models are judged by themselves
             return ModelFacts(format=format, weights_bytes=Fact(0, source), dtypes=Fact(frozenset(), source))
-        return ModelFacts(format=format)
+        # As promote template write says it; a Python model made by hand may say it too.
+        made = config.parameters["python"].string_value if config is not None and "python" in config.parameters else ""
+        return ModelFacts(format=format, python=Fact(made, "config.pbtxt") if made and backend == "python" else None)
