@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from promote.adapters.model_repository import ModelRepository
+from promote.adapters.triton_load import TritonLoad
 from promote.adapters.triton_server import TritonServer
 from promote.core.access import OPEN, Access
+from promote.core.load import Cell
 from promote.errors import AuthError, InputError, PromoteError, Unavailable
-from tests.contract.bench import Bench, free_endpoint
+from tests.contract.bench import Bench, X, free_endpoint
 from tests.parts.tls import HEADER, SECRET, Authority, Door, door
 from tests.parts.triton import Served, new_name
 
@@ -68,6 +70,8 @@ def test_a_model_is_loaded_and_asked_through_the_tunnel(
     bench.up(name, 1)
     for protocol in PROTOCOLS:
         bench.times(name, 1, 3.0, protocol)
+        made = TritonLoad(tunnel.http, tunnel.grpc, access=access).measure(name, 1, {"x": X}, Cell(protocol, 2, 2), 0.2)
+        assert (made.failed, made.answers > 0) == (0, True)
     assert server.statistics(name)[1]["requests"] >= 2
     server.unload(name)
     sent = tunnel.shown[before:]
