@@ -184,8 +184,11 @@ class Ledger(Protocol):
     def decide(self, name: str, version: int, target: str, review: Review) -> None:
         """Writes a person's decision."""
 
-    def deployed(self, name: str, version: int, target: str, digest: str, state: str) -> None:
-        """Notes on the version what the target serves now."""
+    def deployed(self, name: str, version: int, target: str, digest: str, state: str, *, alias: bool = True) -> None:
+        """Notes on the version what the target serves now; of what is ``live`` the target's alias follows, or stays."""
+
+    def report(self, name: str, version: int, target: str, by: str, text: str) -> None:
+        """Notes on the version what the agent of a host says of it, each host for itself."""
 
     def desired(self, target: str) -> Mapping[str, Desired]:
         """Model -> the promoted version that carries the target's alias; models without one are left out."""

@@ -273,6 +273,34 @@ def test_desired_is_the_version_with_the_targets_alias_and_its_review_of_this_di
         assert ledger.desired(target) == {name: Desired(version, digest, word)}
 
 
+def test_the_alias_stays_where_it_is_when_the_one_who_deploys_follows_it(part, name):
+    ledger, target = part.open(), f"t-{name}"[:40]
+    first, _ = part.recorded(name)
+    second = ledger.reserve(name, "id2", part.candidate())
+    ledger.record(part.release(name, second, data=b"x"), "id2", REPORT)
+    ledger.deployed(name, second, target, "sha256:2", "live")
+    ledger.deployed(name, first, target, "sha256:1", "live", alias=False)
+    assert ledger.desired(target)[name].version == second
+
+
+def test_what_agents_say_is_a_tag_for_each_host_and_leaves_everything_else_alone(real, name):
+    import mlflow
+
+    ledger = real.open()
+    version, _ = real.recorded(name)
+    client = mlflow.MlflowClient(real.uri, real.uri)
+    before = client.get_model_version(name, str(version)).tags
+    ledger.report(name, version, "calypso", "root@host-1", "failed: out of\nmemory")
+    ledger.report(name, version, "calypso", "root@host 2/x", "live sha256:1")
+    after = client.get_model_version(name, str(version)).tags
+    assert {key: value for key, value in after.items() if before.get(key) != value} == {
+        "promote.sync.calypso.host-1": "failed: out of\\u000amemory",
+        "promote.sync.calypso.host-2-x": "live sha256:1",
+    }
+    with pytest.raises(NotFound):
+        ledger.report(name, 99, "calypso", "root@host-1", "x")
+
+
 def test_an_alias_that_others_use_for_models_of_their_own_is_left_out(real, name):
     import mlflow
 

@@ -39,6 +39,7 @@ class Version:
     reviews: dict[str, Review] = field(default_factory=dict)
     report: dict[str, bytes] = field(default_factory=dict)
     serves: dict[str, str] = field(default_factory=dict)  # target -> "state digest"
+    agents: dict[tuple[str, str], str] = field(default_factory=dict)  # target, host -> words
 
 
 @dataclass
@@ -83,9 +84,12 @@ class FakeLedger:
             raise InputError(f"{review.state!r} is no decision")
         self._version(name, version).reviews[target] = review if review.state != PENDING else Review()
 
-    def deployed(self, name: str, version: int, target: str, digest: str, state: str) -> None:
+    def report(self, name: str, version: int, target: str, by: str, text: str) -> None:
+        self._version(name, version).agents[target, by.rpartition("@")[2]] = text
+
+    def deployed(self, name: str, version: int, target: str, digest: str, state: str, *, alias: bool = True) -> None:
         self._version(name, version).serves[target] = f"{state} {digest}"
-        if state == "live":
+        if state == "live" and alias:
             self.aliases[name, target] = version
 
     def desired(self, target: str) -> Mapping[str, Desired]:

@@ -32,6 +32,7 @@ def golden(request, tmp_path, monkeypatch):
     """A folder with a model repository, model files beside it, and settings that name the small matrix."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PROMOTE_CONFIG", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
     Path("promote.toml").write_text(f'matrix = "{FOLDER / "matrix.yaml"}"\n')
     repository = Path("models")
     repository.mkdir()
@@ -68,6 +69,8 @@ COMMANDS = {
     "matrix-show": ("matrix", "show", "triton_releases"),
     "matrix-validate": ("matrix", "validate"),
     "matrix-validate-json": ("matrix", "validate", "--json"),
+    "status-help": ("status", "--help"),
+    "sync-help": ("sync", "--help"),
     "what-if": ("what-if", "loose", *GPU, "--triton", "24.12"),
     "what-if-json": ("what-if", "loose", *GPU, "--triton", "24.12", "--json"),
     "what-if-jsonl": ("what-if", "loose", *GPU, "--triton", "24.12", "--jsonl"),

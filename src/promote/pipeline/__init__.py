@@ -1,4 +1,4 @@
-"""The story, one screen a command: promote, review, deploy, roll back, status, smoke, bench.
+"""The story, one screen a command: promote, review, deploy, roll back, status, sync, smoke, bench.
 
 Each function takes values and a ``World`` of ports, and returns a value: what came of it, or a refusal with its reasons.
 It touches nothing itself.
@@ -12,6 +12,7 @@ from promote.pipeline.reviewing import review_model
 from promote.pipeline.serving import Serving, Status, status
 from promote.pipeline.smoking import Smoke, smoke
 from promote.pipeline.switching import prove
+from promote.pipeline.syncing import sync
 
 __all__ = [
     "Bench",
@@ -33,4 +34,5 @@ __all__ = [
     "rollback",
     "smoke",
     "status",
+    "sync",
 ]

@@ -19,7 +19,9 @@ from promote.ports import World
 Refused = NotApproved | Rejected | Incompatible | Undecided
 
 
-def deploy(name: str, reference: str, target: Target, by: str, world: World) -> Deployment | Refused:
+def deploy(
+    name: str, reference: str, target: Target, by: str, world: World, *, lead: bool = True
+) -> Deployment | Refused:
     """Brings one digest to ``target`` and proves that it answers; the former version serves until then.
 
     Args:
@@ -28,6 +30,8 @@ def deploy(name: str, reference: str, target: Target, by: str, world: World) -> 
         target: where to.
         by: who deploys.
         world: the parts.
+        lead: what is deployed is what is desired from now on, so the target's alias follows; not so for the agent, who
+            follows the alias: somebody may have moved it since.
 
     Raises:
         DeployFailed: the target refused it or answered wrongly; the former version serves.
@@ -39,7 +43,7 @@ def deploy(name: str, reference: str, target: Target, by: str, world: World) -> 
         step.say(f"version {approved.stored.version}, {approved.stored.digest}")
     with world.store.lock(name):
         outcome = _bring_up(approved, by, world)
-    return note(outcome, target, world) if isinstance(outcome, Deployment) else outcome
+    return note(outcome, target, world, lead=lead) if isinstance(outcome, Deployment) else outcome
 
 
 def _approved(name: str, reference: str, target: Target, world: World) -> Approved | NotApproved | Rejected:

@@ -12,7 +12,7 @@ from promote.adapters.tracking.aliased import aliased
 from promote.adapters.tracking.client import Connection, connect
 from promote.adapters.tracking.models import choose, get_run
 from promote.adapters.tracking.report import log_report, write_page
-from promote.adapters.tracking.tags import alias_of, deployed_tag, review_tag
+from promote.adapters.tracking.tags import agent_tag, alias_of, deployed_tag, review_tag
 from promote.adapters.tracking.versions import ID_TAG, Versions, versions_of
 from promote.core.names import printable
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
@@ -117,13 +117,19 @@ class MlflowLedger:
         if review.state != first:
             versions.tag(version, {review_tag(target): review.state})
 
-    def deployed(self, name: str, version: int, target: str, digest: str, state: str) -> None:
+    def deployed(self, name: str, version: int, target: str, digest: str, state: str, *, alias: bool = True) -> None:
         """See ``promote.ports.Ledger``. The alias named after the target follows the live version."""
         versions = self._versions(name)
         versions.tags(version)
         versions.tag(version, {deployed_tag(target): f"{printable(state, 20)} {digest}"})
-        if state == LIVE:
+        if state == LIVE and alias:
             versions.alias(version, alias_of(target))
+
+    def report(self, name: str, version: int, target: str, by: str, text: str) -> None:
+        """See ``promote.ports.Ledger``."""
+        versions = self._versions(name)
+        versions.tags(version)
+        versions.tag(version, {agent_tag(target, by): printable(text, _LONGEST_REASON)})
 
     def desired(self, target: str) -> Mapping[str, Desired]:
         """See ``promote.ports.Ledger``. The state of a review is ``pending`` where it is about another digest."""

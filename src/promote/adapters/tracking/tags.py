@@ -3,6 +3,7 @@
 import re
 
 _ALIAS = re.compile(r"[^\w-]", re.ASCII)
+_NO_KEY = re.compile(r"[^\w.-]", re.ASCII)
 _RESERVED = re.compile(r"(?i)latest|v\d+")
 
 
@@ -14,6 +15,11 @@ def review_tag(target: str, part: str = "") -> str:
 def deployed_tag(target: str) -> str:
     """``promote.deployed.TARGET``."""
     return f"promote.deployed.{target}"
+
+
+def agent_tag(target: str, by: str) -> str:
+    """``promote.sync.TARGET.HOST``: several hosts may serve one target."""
+    return f"promote.sync.{target}.{_NO_KEY.sub('-', by.rpartition('@')[2])[:100]}"
 
 
 def alias_of(target: str) -> str:

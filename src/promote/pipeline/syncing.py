@@ -1,0 +1,147 @@
+"""A host brought to what is desired of it, one round: what the record says serves, then what MLflow or the registry asks for.
+
+It decides nothing: all goes through ``deploy``, so what the review and the rules do not let pass is not deployed. Each thing
+that came of the round is an ``Event``; whoever asks for the next one may stop between two.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from promote.core.agent import Agent, Event, Remembered, Wanted
+from promote.core.review import NotApproved, Rejected
+from promote.core.stages import Deployed, Deployment
+from promote.core.verdict import Incompatible, Undecided
+from promote.errors import Interrupted, NotFound, PromoteError, Unavailable
+from promote.pipeline.deploying import Refused, deploy
+from promote.pipeline.desiring import read_desired
+from promote.pipeline.switching import switch
+from promote.ports import World
+
+_LIVE = "/live"  # beside a model's name, which has no slash: the memory of bringing its live version back
+
+
+def sync(agent: Agent, world: World, now: float) -> Iterator[Event]:
+    """One round; ``now`` is Unix seconds."""
+    try:
+        version = world.server.require()
+    except Unavailable as error:
+        yield _unreachable(error)
+        return
+    yield Event(kind="answers", text=f"Triton {version}")
+    for name in world.store.models():
+        yield from _restore(name, agent, world, now)
+    wanted: dict[str, Wanted] = {}
+    told = yield from read_desired(wanted, agent, world)
+    for name in sorted(wanted):
+        yield from _bring(name, wanted[name], agent, world, now)
+    if told:
+        yield from _report(agent, world)
+
+
+def _unreachable(error: PromoteError) -> Event:
+    return Event(kind="unreachable", text=error.message, code=error.exit_code)
+
+
+def _restore(name: str, agent: Agent, world: World, now: float) -> Iterator[Event]:
+    """A server that was started anew has nothing loaded: what the record says is live is loaded from the host's own disk."""
+    live = world.store.current(name)
+    if live is None or world.server.ready(name, live.version):
+        agent.memory.pop(name + _LIVE, None)
+        return
+    wanted, former = Wanted(version=live.version, reference=live.digest), agent.of(name + _LIVE)
+    if former.waits(wanted.reference, now):
+        yield _waiting(name, former, now)
+        return
+    try:
+        with world.store.lock(name):
+            came = switch(live, live, agent.target.keep, world, time.monotonic())
+    except Interrupted:
+        raise
+    except PromoteError as error:
+        yield _failed(name + _LIVE, name, wanted, error, agent, now)
+    else:
+        agent.memory.pop(name + _LIVE, None)
+        yield _served("restored", live, came)
+
+
+def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) -> Iterator[Event]:
+    live, known = world.store.current(name), agent.of(name)
+    if live and live.version == wanted.version and wanted.reference in (f"v{live.version}", live.digest):
+        agent.memory[name] = known.came(wanted, "live", 0, f"live {live.digest}")
+        yield Event(kind="in-step", model=name, version=live.version, digest=live.digest, reference=_reference(live))
+        return
+    if known.waits(wanted.reference, now):
+        yield _waiting(name, known, now)
+        return
+    try:
+        outcome = deploy(name, wanted.reference, agent.target, agent.by, world, lead=False)
+    except Interrupted:
+        raise
+    except PromoteError as error:
+        yield _failed(name, name, wanted, error, agent, now)
+        return
+    if isinstance(outcome, Deployment):
+        came = known.came(wanted, "live", 0, f"live {outcome.live.digest}")
+        agent.memory[name] = replace(came, tag=outcome.live.digest if came.tag else "")
+        yield _served("deployed", outcome.live, outcome)
+        return
+    text = _why(outcome)
+    came = known.came(wanted, outcome.word, 0, f"{outcome.word}: {text}")
+    if isinstance(outcome, Incompatible | Undecided):  # every byte is fetched to find that out
+        came = replace(
+            known.failed(wanted, 0, "", now, agent.pause), word=came.word, outcome=came.outcome, key=came.key
+        )
+    agent.memory[name] = came
+    yield Event(kind="refused", model=name, version=wanted.version, word=outcome.word, text=text)
+
+
+def _failed(key: str, name: str, wanted: Wanted, error: PromoteError, agent: Agent, now: float) -> Event:
+    known = agent.of(key).failed(wanted, error.exit_code, f"failed: {error.message}", now, agent.pause)
+    agent.memory[key] = known
+    wait = known.until - now
+    return Event(
+        kind="failed", model=name, version=wanted.version, text=error.message, code=error.exit_code, seconds=wait
+    )
+
+
+def _served(kind: str, live: Deployed, came: Deployment) -> Event:
+    return Event(
+        kind=kind, model=live.name, version=live.version, digest=live.digest, reference=_reference(live),
+        text="; ".join(came.warnings), seconds=came.seconds,
+    )  # fmt: skip
+
+
+def _reference(live: Deployed) -> str:
+    return f"{live.repository}@{live.digest}"
+
+
+def _waiting(name: str, known: Remembered, now: float) -> Event:
+    return Event(
+        kind="waiting", model=name, version=known.version, word=known.word, text=known.outcome, code=known.code,
+        seconds=known.until - now,
+    )  # fmt: skip
+
+
+def _why(refused: Refused) -> str:
+    if isinstance(refused, NotApproved | Rejected):
+        return refused.reason
+    gravest = [finding for finding in refused.findings if finding.outcome.value in ("broken", "unknown")]
+    return "; ".join(f"{finding.rule}: {finding.has}" for finding in gravest[:3])
+
+
+def _report(agent: Agent, world: World) -> Iterator[Event]:
+    """Writes what came of it on the model version, where the reviewer looks: once for each change."""
+    for name, known in list(agent.memory.items()):
+        if _LIVE in name or not known.key or known.key == known.reported:
+            continue
+        try:
+            world.ledger.report(name, known.version, agent.target.name, agent.by, known.outcome)
+        except Interrupted:
+            raise
+        except NotFound:
+            pass  # the version was deleted: nobody looks there
+        except PromoteError as error:
+            yield _unreachable(error)
+            return
+        agent.memory[name] = replace(known, reported=known.key)
