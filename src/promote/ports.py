@@ -5,7 +5,7 @@ per port (``tests/contract``) holds for both. All methods may raise the classes 
 *means* is decided in ``core``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +14,7 @@ from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.load import Cell, Figures, Measured
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
+from promote.core.policy import Policy
 from promote.core.referrers import Referrer
 from promote.core.review import Review
 from promote.core.serving import Template
@@ -182,7 +183,13 @@ class Ledger(Protocol):
         """What a person said of this version for this target."""
 
     def decide(self, name: str, version: int, target: str, review: Review) -> None:
-        """Writes a person's decision."""
+        """Shows what people's decisions come to."""
+
+    def asked(self, target: str) -> Iterable[tuple[str, int, str]]:
+        """Model, version and digest of every release that was promoted for this target or asked for there, newest first."""
+
+    def authors(self, name: str, version: int) -> frozenset[str]:
+        """Who trained and who promoted this version, as far as that was said."""
 
     def deployed(self, name: str, version: int, target: str, digest: str, state: str, *, alias: bool = True) -> None:
         """Notes on the version what the target serves now; of what is ``live`` the target's alias follows, or stays."""
@@ -347,6 +354,10 @@ class World(Protocol):
     @property
     def progress(self) -> Progress:
         """How a person is told."""
+
+    @property
+    def policy(self) -> Policy:
+        """What must hold on the target."""
 
     @property
     def runs(self) -> Runs:

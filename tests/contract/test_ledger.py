@@ -301,6 +301,44 @@ def test_what_agents_say_is_a_tag_for_each_host_and_leaves_everything_else_alone
         ledger.report(name, 99, "calypso", "root@host-1", "x")
 
 
+def test_what_is_asked_for_is_of_this_target_newest_first(part, name):
+    target = f"t-{name}"[:40]
+    ledger = part.open()
+    digests = {}
+    for number, (identity, goal, review) in enumerate(
+        (("id1", target, True), ("id2", target, False), ("id3", "elsewhere", True), ("id4", target, True)), 1
+    ):
+        version = ledger.reserve(name, identity, part.candidate())
+        release = part.release(name, version, target=goal, review=review, data=identity.encode())
+        ledger.record(release, identity, REPORT)
+        digests[number] = release.stored.digest
+    ledger.reserve(name, "id5", part.candidate())  # not recorded yet
+    assert [row for row in part.open().asked(target) if row[0] == name] == [
+        (name, 4, digests[4]),
+        (name, 1, digests[1]),
+    ]
+
+
+def test_a_tag_set_by_hand_is_read_as_that_and_names_nobody(real, name):
+    import mlflow
+
+    version, _ = real.recorded(name)
+    client = mlflow.MlflowClient(real.uri, real.uri)
+    client.set_model_version_tag(name, str(version), "promote.review.calypso", "approved")
+    assert real.open().review(name, version, "calypso") == Review(state="approved")
+
+
+def test_the_authors_are_who_trained_and_who_promoted(real, name):
+    import mlflow
+
+    ledger = open_ledger(real.uri, by="ada@desk")
+    version = ledger.reserve(name, "id1", real.candidate())
+    ledger.record(real.release(name, version), "id1", REPORT)
+    trained = mlflow.MlflowClient(real.uri).get_run(real.run_id).data.tags["mlflow.user"]
+    assert trained
+    assert real.open().authors(name, version) == {"ada@desk", trained}
+
+
 def test_an_alias_that_others_use_for_models_of_their_own_is_left_out(real, name):
     import mlflow
 

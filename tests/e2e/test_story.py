@@ -111,6 +111,9 @@ def test_a_target_that_asks_for_a_review_waits_for_one(served, runs):
     assert "next: promote review approve" in promoted.err
     waiting = served("deploy", f"{name}:v1", "--target", "careful", code=13)
     assert "waits for a review for careful" in waiting.err
+    (row,) = served("review", "--target", "careful", "--json").json["waiting"]
+    assert (row["name"], row["version"], row["state"]) == (name, 1, "not approved")
+    assert "waits for a review" in served("review").out
     shown = served("review", "show", f"{name}:v1", "--target", "careful", "--json").json
     assert shown["state"] == "pending"
     assert shown["passport"]["verdict"] in ("compatible", "degraded")
@@ -119,7 +122,31 @@ def test_a_target_that_asks_for_a_review_waits_for_one(served, runs):
     assert "F1 is low on ports" in rejected.err
     approved = served("review", "approve", f"{name}:v1", "--target", "careful", "--reason", "looked at the errors")
     assert approved.last == promoted.last
+    assert served("review", "--target", "careful", "--json").json["waiting"] == []
     assert served("deploy", f"{name}:v1", "--target", "careful").last == promoted.last
+    told = served("review", "show", f"{name}:v1", "--target", "careful", "--json").json["decisions"]
+    assert [(word["state"], word["how"]) for word in told] == [("rejected", "claimed"), ("approved", "claimed")]
+
+
+@pytest.mark.triton
+def test_a_tag_set_in_mlflow_is_a_request_that_only_the_policy_grants(served, runs):
+    import mlflow
+
+    run, name = runs("onnx"), "story-asked"
+    served("model", run, "--target", "careful", "--name", name, "--quiet")
+    client = mlflow.MlflowClient(served.uri, registry_uri=served.uri)
+    client.set_model_version_tag(name, "1", "promote.review.careful", "approved")
+    refused = served("deploy", f"{name}:v1", "--target", "careful", code=13)
+    assert "asked for in MLflow by somebody who is not known" in refused.err
+    policy = served.folder / "promotion_policy.yaml"
+    policy.write_text("schema: promote.policy/1\ntargets:\n  careful:\n    requests: true\n")
+    try:
+        served("deploy", f"{name}:v1", "--target", "careful")
+        (word,) = served("review", "show", f"{name}:v1", "--target", "careful", "--json").json["decisions"]
+        assert (word["by"], word["how"]) == ("not known", "requested")
+        assert word["policy"].startswith("sha256:")
+    finally:
+        policy.unlink()
 
 
 @pytest.mark.parametrize(("kind", "options"), [("onnx", ()), ("program", ()), ("pickled", ("--allow-pickle",))])
@@ -231,7 +258,8 @@ def test_a_bundle_is_promoted_for_a_further_target_and_keeps_its_digest(
     assert project("model", made, "--target", "careful", "--json").json["review"] == "approved"
     refused = project("model", made, "--target", refuses, code=code)
     assert "nothing was attached" in refused.err
-    assert len(project("show", made, "--json").json["referrers"]) == 1
+    kinds = [r["type"] for r in project("show", made, "--json").json["referrers"]]
+    assert kinds == ["application/vnd.promote.verdict.v1+json", "application/vnd.promote.review.v1+json"]
     assert "is a list of referrers" in project("show", made.replace("@sha256:", ":sha256-"), code=3).err
 
 

@@ -38,6 +38,7 @@ class Version:
     digest: str = ""
     reviews: dict[str, Review] = field(default_factory=dict)
     report: dict[str, bytes] = field(default_factory=dict)
+    authors: frozenset[str] = frozenset()
     serves: dict[str, str] = field(default_factory=dict)  # target -> "state digest"
     agents: dict[tuple[str, str], str] = field(default_factory=dict)  # target, host -> words
 
@@ -68,7 +69,10 @@ class FakeLedger:
         version.report.update(report)
         before = version.reviews.get(bundle.target.name, Review())
         if before.digest != digest:
-            version.reviews[bundle.target.name] = before = Review()
+            before = Review()
+            version.reviews.pop(bundle.target.name, None)
+            if bundle.target.review:
+                version.reviews[bundle.target.name] = before
         shown = before.state if bundle.target.review else "not required"
         return Promotion(release=release, ui=f"fake:{bundle.name}/{bundle.version}", report="", review=shown)
 
@@ -86,6 +90,20 @@ class FakeLedger:
 
     def report(self, name: str, version: int, target: str, by: str, text: str) -> None:
         self._version(name, version).agents[target, by.rpartition("@")[2]] = text
+
+    def asked(self, target: str) -> list[tuple[str, int, str]]:
+        return sorted(
+            (
+                (name, number, version.digest)
+                for name, there in self.versions_of.items()
+                for number, version in there.items()
+                if version.digest and target in version.reviews
+            ),
+            key=lambda row: (row[0], -row[1]),
+        )
+
+    def authors(self, name: str, version: int) -> frozenset[str]:
+        return self._version(name, version).authors
 
     def deployed(self, name: str, version: int, target: str, digest: str, state: str, *, alias: bool = True) -> None:
         self._version(name, version).serves[target] = f"{state} {digest}"

@@ -13,6 +13,7 @@ from promote.core.facts import Fact, HostFacts, ModelFacts, Target
 from promote.core.golden import join
 from promote.core.layout import content
 from promote.core.matrix import Matrix
+from promote.core.policy import Policy
 from promote.core.serving import Template
 from promote.core.stages import Candidate, Export, Promotion, Run, RunRef, SourceModel
 from promote.pipeline import Order, deploy, promote_model
@@ -131,6 +132,7 @@ class Bench:
     template: Template = field(default_factory=Template)
     progress: Story = field(default_factory=Story)
     now: Target = DESK
+    policy: Policy = field(default_factory=Policy)
 
     def examine(self, stored, files):
         """As the target is ``now``; the model's facts are those that its export had."""

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from promote.core.decisions import REVIEW_TYPE, decisions_of
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Fact, ModelFacts, NodeUse
 from promote.core.parity import ParityFailed
-from promote.core.review import APPROVED, REJECTED, NotApproved, Rejected, Review
+from promote.core.policy import Policy, Terms
+from promote.core.review import APPROVED, REJECTED, Approved, NotApproved, Rejected, Review
 from promote.core.stages import Deployed, Promotion
 from promote.core.verdict import Finding, Incompatible, Outcome, Undecided
 from promote.errors import DeployFailed, InputError, IntegrityError, NotFound, Unavailable
@@ -21,6 +23,7 @@ from promote.pipeline import (
     review_model,
     rollback,
     status,
+    waiting,
 )
 from promote.pipeline.deploying import now
 from promote.pipeline.noting import catch_up
@@ -195,7 +198,6 @@ def test_a_decision_about_the_digest_is_kept_and_one_about_another_is_not(bench)
     assert bench.ledger.review("times", 1, "harbour").digest == stored.digest
     bench.ledger.decide("times", 1, "harbour", Review(state=APPROVED, digest="sha256:" + "0" * 64))
     assert further(bench, HARBOUR).review == "pending"
-    assert isinstance(bench.deploy(1, HARBOUR), NotApproved)
 
 
 def test_a_target_without_reviews_is_not_asked_for_one(bench):
@@ -223,9 +225,16 @@ def test_a_broken_finding_makes_no_compatible_bundle():
 
 def test_a_decision_is_about_the_digest_that_the_tag_names_now(bench):
     digest = bench.promote().release.stored.digest
-    stored, review = review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada", reason="good"), bench)
+    stored, review, outcome = review_model(
+        "times", "v1", GUARDED, Review(state=APPROVED, by="ada", reason="good"), bench
+    )
     assert stored.digest == review.digest == digest
-    assert bench.ledger.review("times", 1, "desk") == Review(state=APPROVED, digest=digest, by="ada", reason="good")
+    assert isinstance(outcome, Approved)
+    shown = bench.ledger.review("times", 1, "desk")
+    assert (shown.state, shown.digest, shown.by, shown.reason) == (APPROVED, digest, "ada", "good")
+    (referrer,) = bench.registry.referrers(stored, REVIEW_TYPE)
+    assert decisions_of([referrer], stored, "desk") == (("desk", review),)
+    assert (review.by, review.reason, review.verdict) == ("ada", "good", "compatible")
 
 
 @pytest.mark.parametrize(
@@ -249,6 +258,72 @@ def test_an_approved_digest_is_deployed(bench):
     bench.promote(target=GUARDED)
     review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada"), bench)
     assert bench.deploy(1, GUARDED).live.version == 1
+
+
+def test_what_is_asked_for_in_mlflow_is_an_approval_only_by_policy(bench):
+    bench.promote(target=GUARDED)
+    bench.ledger.decide("times", 1, "desk", Review(state=APPROVED))  # as a person sets one tag in the UI
+    refused = bench.deploy(1, GUARDED)
+    assert "asked for in MLflow by somebody who is not known" in refused.reason
+    stored = bench.registry.resolve("times", "v1")
+    assert bench.registry.referrers(stored) == ()
+    bench.policy = Policy(Terms(requests=True), "promotion_policy.yaml", "sha256:" + "5" * 64)
+    assert bench.deploy(1, GUARDED).live.version == 1
+    ((_, kept),) = decisions_of(bench.registry.referrers(stored), stored, "desk")
+    assert (kept.by, kept.how, kept.policy) == ("not known", "requested", bench.policy.digest)
+    assert bench.ledger.review("times", 1, "desk").by == "not known"
+
+
+def test_two_people_agree_where_the_policy_wants_two(bench):
+    bench.policy = Policy(Terms(approvals=2))
+    bench.promote(target=GUARDED)
+    for by, state in (("ada", "pending"), ("bob", APPROVED)):
+        review_model("times", "v1", GUARDED, Review(state=APPROVED, by=by), bench)
+        assert bench.ledger.review("times", 1, "desk").state == state
+    assert bench.deploy(1, GUARDED).live.version == 1
+
+
+def test_what_was_agreed_to_on_another_host_or_verdict_is_not_deployed(bench):
+    bench.promote(target=GUARDED)
+    review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada"), bench)
+    now_is, bench.now = bench.now, replace(DESK, host=replace(DESK.host, triton=Fact("24.10", "test")))
+    assert "triton 24.12, now 24.10" in bench.deploy(1, GUARDED).reason
+    assert bench.store.placed == {}
+    bench.now = now_is
+    bench.policy = Policy(Terms(), digest="sha256:" + "7" * 64)  # another policy alone voids nothing
+    assert bench.deploy(1, GUARDED).live.version == 1
+
+
+def test_who_made_a_release_does_not_approve_it_where_the_policy_forbids(bench):
+    bench.policy = Policy(Terms(self_approval=False))
+    bench.promote(target=GUARDED)
+    bench.ledger.versions_of["times"][1].authors = frozenset({"ada@desk"})
+    review_model("times", "v1", GUARDED, Review(state=APPROVED, by="github:ada"), bench)
+    assert "release's own author" in bench.deploy(1, GUARDED).reason
+    review_model("times", "v1", GUARDED, Review(state=APPROVED, by="bob"), bench)
+    assert bench.deploy(1, GUARDED).live.version == 1
+
+
+def test_what_waits_is_newer_than_what_serves_and_says_why(bench):
+    for weight in (2.0, 3.0, 4.0):
+        bench.promote(weight, target=GUARDED)
+    review_model("times", "v2", GUARDED, Review(state=APPROVED, by="ada"), bench)
+    bench.deploy(2, GUARDED)
+    (waits,) = waiting((GUARDED,), bench)
+    assert (waits.name, waits.version, waits.target, waits.state) == ("times", 3, "desk", "not approved")
+    assert waits.reason == "times v3 waits for a review for desk"
+    review_model("times", "v3", GUARDED, Review(state=REJECTED, by="eve", reason="drops ships"), bench)
+    assert [row.reason for row in waiting((GUARDED,), bench)] == ["eve rejected times v3 for desk: drops ships"]
+    review_model("times", "v3", GUARDED, Review(state=APPROVED, by="eve"), bench)
+    assert list(waiting((GUARDED,), bench)) == []
+
+
+def test_a_decision_that_cannot_be_kept_is_not_shown(bench):
+    bench.promote(target=GUARDED)
+    bench.registry._part.attach = fail(Unavailable("the registry is down"))
+    with pytest.raises(Unavailable):
+        review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada"), bench)
+    assert bench.ledger.review("times", 1, "desk") == Review()
 
 
 def test_without_an_answer_about_the_review_nothing_is_deployed(bench):

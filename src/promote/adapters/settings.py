@@ -32,6 +32,9 @@ work_dir = ".promote"
 # matrix = "compat_matrix.yaml"
 # templates = "model_repo_templates"
 
+# What must hold before a release may serve; a promotion_policy.yaml beside this file is used without being named.
+# policy = "promotion_policy.yaml"
+
 [mlflow]
 tracking_uri = "sqlite:///mlflow.db"          # or MLFLOW_TRACKING_URI, for instance https://mlflow.example.com
 
@@ -102,6 +105,7 @@ class Settings(_Section):
     work_dir: Path = Path(".promote")
     matrix: Path | None = None
     templates: Path | None = None
+    policy: Path | None = None
     mlflow: MlflowSettings = MlflowSettings()
     registry: RegistrySettings = RegistrySettings()
     export: ExportSettings = ExportSettings()

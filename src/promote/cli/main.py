@@ -30,7 +30,7 @@ VERBS: dict[str, str] = {
     "plan": "Say what a run would be exported to for its targets, and what is ruled out.",
     "model": "Take an MLflow run to a reviewed release.",
     "show": "List a bundle: its files, facts and annotations, and what refers to it.",
-    "review": "Show, approve or reject a release for a target.",
+    "review": "List what waits for a review; show, approve or reject a release for a target.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",
     "rollback": "Serve the version before, in one command.",
     "status": "What is desired on a target, what is deployed, and what really answers.",

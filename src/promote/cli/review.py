@@ -1,18 +1,53 @@
 """``promote review``: a person looks, and says yes or no, about one digest for one target."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from promote.cli import options
 from promote.cli.progress import Silent
-from promote.cli.render import print_facts, print_json, say
-from promote.core.review import APPROVED, REJECTED, Review
+from promote.cli.render import print_facts, print_json, print_table, say
+from promote.core.decisions import LONGEST_REASON
+from promote.core.passport import plain
+from promote.core.review import APPROVED, NOT_KNOWN, NOT_REQUIRED, PENDING, REJECTED, Approved, Review
+
+if TYPE_CHECKING:
+    from promote.pipeline import Outcome
 
 
-@click.group()
-def command() -> None:
-    """Show, approve or reject a release for a target."""
+@click.group(invoke_without_command=True)
+@click.option("--target", "target_name", metavar="NAME", default="", help="Of this target alone.")
+@options.registry
+@options.as_json
+@click.pass_context
+def command(ctx: click.Context, target_name: str, registry: str, as_json: bool) -> int:
+    """List what waits for a review, and why; show, approve or reject a release for a target."""
+    if ctx.invoked_subcommand is not None:
+        return 0
+    from promote.pipeline import waiting
+    from promote.wiring import open_wiring
+
+    wiring = open_wiring(ctx.obj, Silent(), registry=registry)
+    targets = (wiring.target(target_name),) if target_name else wiring.targets()
+    rows = []
+    for target in targets:
+        if target.review:
+            with wiring.world(target) as world:
+                rows += list(waiting((target,), world))
+    if as_json:
+        print_json("review", 0, waiting=plain(tuple(rows)))
+        return 0
+    if not rows:
+        say("nothing waits for a review")
+        return 0
+    print_table(
+        ("model", "version", "target", "state", "digest", "why"),
+        [(r.name, f"v{r.version}", r.target, r.state, r.digest[:19], r.reason) for r in rows],
+    )
+    first = rows[0]
+    say(f"\nnext: promote review show {first.name}:v{first.version} --target {first.target}")
+    return 0
 
 
 @command.command("show")
@@ -25,6 +60,7 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
     """Show what a reviewer needs of REFERENCE (MODEL:vN or MODEL@sha256:...)."""
     from promote.core.layout import PASSPORT
     from promote.core.page import summary
+    from promote.pipeline import case_of, standing
     from promote.wiring import open_wiring
 
     name, version = options.split_reference(reference)
@@ -32,34 +68,43 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
     target = wiring.target(target_name)
     with wiring.world(target) as world:
         stored = world.registry.resolve(name, version)
-        decided = world.ledger.review(name, stored.version, target_name)
+        outcome = standing(stored, target, world)
+        said = case_of(stored, target, world).decisions if target.review else ()
         blob = stored.files[f"{name}/{stored.version}/{PASSPORT}"]
         passport = world.registry.read(stored, blob)
-    facts = summary(passport)
-    state = decided.state if target.review else "not required"
+    state, last = _state(outcome), said[-1] if said else Review()
+    if isinstance(outcome, Approved) and not target.review:
+        state = NOT_REQUIRED
+    why = "" if isinstance(outcome, Approved) else outcome.reason
     if as_json:
         print_json(
-            "review",
-            0,
-            reference=stored.reference,
-            state=state,
-            by=decided.by,
-            reason=decided.reason,
-            passport=json.loads(passport),
-        )
+            "review", 0, reference=stored.reference, state=state, by=last.by, reason=last.reason, why=why,
+            decisions=plain(said), passport=json.loads(passport),
+        )  # fmt: skip
         return 0
-    decision = (
-        {"decided": f"by {decided.by or 'unknown'}: {decided.reason or '-'}"} if decided.by or decided.reason else {}
-    )
-    print_facts(f"{name} v{stored.version} for {target_name}: {state}", {"digest": stored.digest} | facts | decision)
+    told = {f"{word.state}": f"by {_who(word)} at {word.at}: {word.reason or '-'}" for word in said[-1:]}
+    more = {"others": f"{len(said) - 1} decisions before; --json lists them"} if said[1:] else {}
+    shown = {"digest": stored.digest} | summary(passport) | told | more | ({"why": why} if why else {})
+    print_facts(f"{name} v{stored.version} for {target_name}: {state}", shown)
     click.echo(stored.reference)
     return 0
+
+
+def _state(outcome: "Outcome") -> str:
+    """A state as MLflow's tag says it."""
+    return {"NotApproved": PENDING, "Rejected": REJECTED}.get(type(outcome).__name__, APPROVED)
+
+
+def _who(word: Review) -> str:
+    """A name, and how far it is known to be true."""
+    how = {"mlflow": "as MLflow's authentication says", "github": "as GitHub says", "claimed": "as that machine said"}
+    known = how.get(word.how, "")
+    return f"{word.by or NOT_KNOWN} ({known})" if known else word.by or NOT_KNOWN
 
 
 def _decide(
     state: str, config: str | None, reference: str, target_name: str, registry: str, reason: str, as_json: bool
 ) -> int:
-    from promote.adapters.settings import current_user
     from promote.pipeline import review_model
     from promote.wiring import open_wiring
 
@@ -67,16 +112,22 @@ def _decide(
     wiring = open_wiring(config, Silent(), registry=registry or options.split_base(reference))
     target = wiring.target(target_name)
     with wiring.world(target) as world:
-        decision = Review(state=state, by=current_user(), reason=reason)
-        stored, review = review_model(name, version, target, decision, world)
+        who = wiring.person()
+        decision = Review(state=state, by=who.name, how=who.how, reason=reason[:LONGEST_REASON])
+        stored, review, outcome = review_model(name, version, target, decision, world)
+    reached = _state(outcome) if target.review else state
+    why = "" if isinstance(outcome, Approved) else outcome.reason
     if as_json:
         print_json(
-            "review", 0, reference=stored.reference, target=target_name, state=state, by=review.by, reason=reason
-        )
+            "review", 0, reference=stored.reference, target=target_name, state=state, by=review.by, how=review.how,
+            reason=reason, review=reached, why=why,
+        )  # fmt: skip
         return 0
-    say(f"{name} v{stored.version} is {state} for {target_name} by {review.by}: {reason}")
-    if state == APPROVED:
+    say(f"{name} v{stored.version} is {state} for {target_name} by {_who(review)}: {reason}")
+    if reached == APPROVED:
         say(f"\nnext: promote deploy {name}:v{stored.version} --target {target_name}")
+    elif state == APPROVED:
+        say(f"\n{reached}: {why}")
     click.echo(stored.reference)
     return 0
 

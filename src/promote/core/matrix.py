@@ -9,7 +9,7 @@ import datetime
 import difflib
 import hashlib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -45,6 +45,7 @@ from promote.core.matrix_rows import (
 )
 from promote.core.names import printable
 from promote.core.placement import CudaTable
+from promote.core.plain_yaml import plain_yaml
 from promote.core.target_rows import TargetName, TargetRow, as_target, new_target, problems, refuse, with_settings
 from promote.errors import InputError, NotFound
 
@@ -52,7 +53,6 @@ _R = TypeVar("_R", bound=BaseModel)
 
 STALE_DAYS = 120
 _LARGEST = 4 * 1024 * 1024
-_DEEPEST = 20
 _HINT = "docs/reference/matrix.md says what a row may hold"
 
 
@@ -287,7 +287,7 @@ def parse(text: str, origin: str) -> Matrix:
     if len(encoded) > _LARGEST:
         raise InputError(f"{origin} has {len(encoded):,} bytes, the most allowed is {_LARGEST:,}", hint=_HINT)
     try:
-        tables = Tables.model_validate(_plain_yaml(text))
+        tables = Tables.model_validate(plain_yaml(text))
     except yaml.YAMLError as error:
         raise InputError(f"{origin} is no plain YAML: {_one_line(error)}", hint=_HINT) from error
     except ValidationError as error:
@@ -322,43 +322,6 @@ def _find(rows: tuple[_R, ...], field: str, wanted: object) -> _R | None:
 
 def _one_line(error: yaml.YAMLError) -> str:
     return printable(" ".join(str(error).split()), 160)
-
-
-_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Strict(_Loader):  # type: ignore[misc]
-    """YAML's safe subset without repeated keys; anchors and aliases are refused before."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise _refused("a key that is no text", key)
-            if key.value in seen:
-                raise _refused(f"repeated key {key.value!r}", key)
-            seen.add(key.value)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def _plain_yaml(text: str) -> Any:
-    depth = 0
-    for event in yaml.parse(text, _Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:  # the C loader composes by recursion, on a stack that Python does not guard
-            raise _refused("nested too deeply", event)
-        if getattr(event, "anchor", None) is not None:
-            raise _refused("anchors and aliases are refused", event)
-    loader = _Strict(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def _refused(fault: str, at: yaml.Event | yaml.Node) -> yaml.YAMLError:
-    return yaml.YAMLError(f"line {at.start_mark.line + 1 if at.start_mark else '?'}: {fault}")
 
 
 __all__ = ["STALE_DAYS", "Matrix", "Tables", "bare_runtime", "new_target", "parse", "stale", "with_settings"]

@@ -41,6 +41,19 @@ def summary(passport: bytes) -> dict[str, str]:
         raise IntegrityError(f"the passport is not one of promote's: {type(error).__name__}") from error
 
 
+def verdict_of(passport: bytes, target: str) -> str:
+    """The verdict's word in a passport that is about ``target``; empty where it is about another.
+
+    Raises:
+        IntegrityError: these bytes are no passport of promote.
+    """
+    try:
+        told = json.loads(passport)
+        return str(told["verdict"]) if told["target"]["name"] == target else ""
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"the passport is not one of promote's: {type(error).__name__}") from error
+
+
 def _summary(passport: dict[str, Any]) -> dict[str, str]:
     lineage, parity = passport["lineage"], passport["parity"]
     metrics = {name: float(value) for name, value in lineage["metrics"].items()}

@@ -8,7 +8,7 @@ from promote.pipeline.benching import Bench, Loads, bench
 from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, judge_further, promote_further
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
-from promote.pipeline.reviewing import review_model
+from promote.pipeline.reviewing import Outcome, Waiting, case_of, review_model, standing, waiting
 from promote.pipeline.serving import Serving, Status, status
 from promote.pipeline.smoking import Smoke, smoke
 from promote.pipeline.switching import prove
@@ -19,12 +19,15 @@ __all__ = [
     "Further",
     "Loads",
     "Order",
+    "Outcome",
     "Prepared",
     "Refusal",
     "Serving",
     "Smoke",
     "Status",
+    "Waiting",
     "bench",
+    "case_of",
     "deploy",
     "judge_further",
     "promote_further",
@@ -33,6 +36,8 @@ __all__ = [
     "review_model",
     "rollback",
     "smoke",
+    "standing",
     "status",
     "sync",
+    "waiting",
 ]

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from promote.core.facts import Target
-from promote.core.review import Approved, NotApproved, Rejected, Review, approve
+from promote.core.review import Approved, NotApproved, Rejected, approve
 from promote.core.rules.engine import check
 from promote.core.stages import Deployed, Deployment, Stored
 from promote.core.verdict import Compatible, Incompatible, Undecided, judge
 from promote.errors import NotFound
 from promote.pipeline.noting import note
+from promote.pipeline.reviewing import case_of, standing
 from promote.pipeline.switching import switch
 from promote.ports import World
 
@@ -50,21 +51,17 @@ def _approved(name: str, reference: str, target: Target, world: World) -> Approv
     """The digest, and the decision about it; without a reference the newest one that somebody agreed to."""
     if reference:
         stored = world.registry.resolve(name, reference)
-        return approve(stored, target, _review(stored, target, world))
+        return standing(stored, target, world, meet=True)
     for version in world.ledger.versions(name):
         if not target.review or world.ledger.review(name, version, target.name).state == "approved":
             stored = world.registry.resolve(name, f"v{version}")
-            found = approve(stored, target, _review(stored, target, world))
+            found = standing(stored, target, world, meet=True)
             if isinstance(found, Approved):
                 return found
     return NotApproved(f"no version of {name} is approved for {target.name}")
 
 
-def _review(stored: Stored, target: Target, world: World) -> Review:
-    return world.ledger.review(stored.name, stored.version, target.name) if target.review else Review()
-
-
-def _bring_up(approved: Approved, by: str, world: World) -> Deployment | Incompatible | Undecided:
+def _bring_up(approved: Approved, by: str, world: World) -> Deployment | Refused:
     stored = approved.stored
     started = time.monotonic()
     former = world.store.current(stored.name)
@@ -82,8 +79,19 @@ def _bring_up(approved: Approved, by: str, world: World) -> Deployment | Incompa
             step.say(verdict.word)
         if not isinstance(verdict, Compatible):
             return verdict
+        if void := _void(approved, seen.target, verdict.word, world):
+            return void
         world.store.place(stored, files)
     return switch(former, _deployed(stored, by), approved.target.keep, world, started)
+
+
+def _void(approved: Approved, seen: Target, verdict: str, world: World) -> NotApproved | Rejected | None:
+    """What was agreed to was a verdict on a target: where either is another one by now, nobody agreed to it."""
+    if not approved.target.review:
+        return None
+    now_is = replace(approved.target, host=seen.host)
+    outcome = approve(approved.stored, now_is, replace(case_of(approved.stored, now_is, world), verdict=verdict))
+    return None if isinstance(outcome, Approved) else outcome
 
 
 def rollback(name: str, target: Target, by: str, world: World, version: int | None = None) -> Deployment:

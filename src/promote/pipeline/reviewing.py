@@ -1,14 +1,162 @@
-"""What a person says of a release."""
+"""What people say of a release, and what that comes to. Not here: what a policy asks beside approvals (``gating``)."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from promote.core.decisions import REVIEW_TYPE, decision_annotations, decisions_of, write_decision
+from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Target
-from promote.core.review import Review
+from promote.core.layout import PASSPORT
+from promote.core.page import verdict_of
+from promote.core.review import (
+    APPROVED,
+    NOT_KNOWN,
+    PENDING,
+    REJECTED,
+    REQUESTED,
+    Approved,
+    Case,
+    NotApproved,
+    Rejected,
+    Review,
+    approve,
+    host_words,
+    is_request,
+)
 from promote.core.stages import Stored
+from promote.errors import NotFound
 from promote.ports import World
 
+Outcome = Approved | NotApproved | Rejected
 
-def review_model(name: str, reference: str, target: Target, decision: Review, world: World) -> tuple[Stored, Review]:
-    """Writes a person's decision about the digest that ``reference`` names now."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A release that waits for somebody.
+
+    Args:
+        name: of the model.
+        version: of it.
+        target: for which it waits.
+        digest: of its bundle.
+        state: ``not approved`` or ``rejected``.
+        reason: why it does not serve yet.
+    """
+
+    name: str
+    version: int
+    target: str
+    digest: str
+    state: str
+    reason: str
+
+
+def review_model(
+    name: str, reference: str, target: Target, decision: Review, world: World
+) -> tuple[Stored, Review, Outcome]:
+    """Keeps a person's decision about the digest that ``reference`` names now, and what all decisions come to.
+
+    It is attached to the bundle first: where that fails nothing is approved, and MLflow says nothing of it.
+    """
     stored = world.registry.resolve(name, reference)
-    review = Review(state=decision.state, digest=stored.digest, by=decision.by, reason=decision.reason)
-    world.ledger.decide(name, stored.version, target.name, review)
-    return stored, review
+    world.ledger.review(name, stored.version, target.name)  # fails where MLflow does not know the version
+    review = replace(
+        decision, digest=stored.digest, at=_now(), verdict=_verdict(stored, target, world), host=host_words(target),
+        policy=world.policy.digest,
+    )  # fmt: skip
+    _keep(stored, target, review, world)
+    outcome = approve(stored, target, replace(case_of(stored, target, world), tag=Review()))
+    _show(stored, target, review, outcome, world)
+    return stored, review, outcome
+
+
+def case_of(stored: Stored, target: Target, world: World) -> Case:
+    """All that was said of a bundle for a target, by MLflow's tags and in the registry."""
+    decisions = decisions_of(world.registry.referrers(stored, REVIEW_TYPE), stored, target.name)
+    authors: frozenset[str] = frozenset()
+    if not world.policy.terms.self_approval:
+        authors = world.ledger.authors(stored.name, stored.version)
+    return Case(
+        tag=world.ledger.review(stored.name, stored.version, target.name),
+        decisions=tuple(decision for _, decision in decisions),
+        terms=world.policy.terms,
+        authors=authors,
+        moment=datetime.now(UTC),
+    )
+
+
+def standing(stored: Stored, target: Target, world: World, *, meet: bool = False) -> Outcome:
+    """Whether people let this digest serve there now.
+
+    Args:
+        stored: the bundle.
+        target: where to.
+        world: the parts.
+        meet: take what somebody asked for in MLflow as an approval, where the policy allows that.
+    """
+    if not target.review:
+        return approve(stored, target, Case(moment=datetime.now(UTC)))
+    case = case_of(stored, target, world)
+    if meet and case.terms.requests and is_request(case, stored):
+        said = case.tag.reason or f"promote.review.{target.name} was set in MLflow"
+        asked = Review(
+            state=APPROVED, digest=stored.digest, by=NOT_KNOWN, how=REQUESTED, reason=said, at=_now(),
+            verdict=_verdict(stored, target, world), host=host_words(target), policy=world.policy.digest,
+        )  # fmt: skip
+        _keep(stored, target, asked, world)
+        case = replace(case, decisions=(*case.decisions, asked))
+        outcome = approve(stored, target, case)
+        _show(stored, target, asked, outcome, world)
+        return outcome
+    return approve(stored, target, case)
+
+
+def waiting(targets: tuple[Target, ...], world: World) -> Iterator[Waiting]:
+    """What waits for a review, newest version first; versions before the one that serves are past."""
+    for target in targets:
+        live = world.ledger.desired(target.name)
+        for name, version, digest in world.ledger.asked(target.name):
+            if name in live and version <= live[name].version:
+                continue
+            try:
+                outcome = standing(world.registry.resolve(name, digest), target, world)
+            except NotFound as error:
+                outcome = NotApproved(f"its bundle is not there: {error.message}")
+            if not isinstance(outcome, Approved):
+                yield Waiting(
+                    name=name, version=version, target=target.name, digest=digest,
+                    state=outcome.word, reason=outcome.reason,
+                )  # fmt: skip
+
+
+def _keep(stored: Stored, target: Target, review: Review, world: World) -> None:
+    evidence, told = write_decision(stored, target.name, review), decision_annotations(target.name, review)
+    world.registry.attach(stored, REVIEW_TYPE, evidence, told)
+
+
+def _show(stored: Stored, target: Target, review: Review, outcome: Outcome, world: World) -> None:
+    """MLflow's tags say what the decisions come to; nobody's name stands beside what is not decided."""
+    states = {Approved: APPROVED, Rejected: REJECTED}
+    state = states.get(type(outcome), PENDING)
+    shown = replace(review, state=state)
+    if isinstance(outcome, NotApproved):
+        shown = Review(reason=outcome.reason)
+    world.ledger.decide(stored.name, stored.version, target.name, shown)
+
+
+def _verdict(stored: Stored, target: Target, world: World) -> str:
+    """The verdict's word that a reviewer sees: the bundle's own, or the last that was attached for a further target."""
+    word = verdict_of(
+        world.registry.read(stored, stored.files[f"{stored.name}/{stored.version}/{PASSPORT}"]), target.name
+    )
+    later = [
+        r.annotations.get(VERDICT, "")
+        for r in world.registry.referrers(stored, VERDICT_TYPE)
+        if r.annotations.get(TARGET) == target.name
+    ]
+    return later[-1] if later else word
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

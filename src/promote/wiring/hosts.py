@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from promote.core.facts import HostFacts, Target
 from promote.core.matrix import bare_runtime, new_target, with_settings
-from promote.errors import AuthError, IntegrityError
-from promote.wiring.data import Data
+from promote.errors import AuthError, InputError, IntegrityError
+from promote.wiring.data import Data, read_text
 
 if TYPE_CHECKING:
     from promote.adapters.oci.image import Image
     from promote.core.access import Access
+    from promote.core.policy import Policy
     from promote.core.probe_record import Probe
 
 
@@ -120,6 +121,26 @@ class Hosts(Data):
             if host == self.registry_host:
                 raise
             raise AuthError(error.message, hint=f"docker login {host}") from None
+
+    def policy(self, target: Target) -> "Policy":
+        """What the settings' policy file, else the one beside them, says of ``target``; without one the defaults.
+
+        Raises:
+            InputError: it cannot be read, or is wrong.
+        """
+        from promote.core.policy import FILE_NAME, Policy, parse_policy
+
+        named = self.settings.policy
+        path = self.settings.path(named or Path(FILE_NAME))
+        if not named and not path.exists():
+            return Policy()
+        policy = parse_policy(read_text(path), str(path), target.name)
+        if policy.terms.approvals > 1 and not target.review:
+            raise InputError(
+                f"{path}: targets.{target.name}.approvals: the target asks for no review",
+                hint=f"in promote.toml: [targets.{target.name}] review = true",
+            )
+        return policy
 
     def targets(self) -> tuple[Target, ...]:
         """All of them, by name."""

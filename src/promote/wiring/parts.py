@@ -17,6 +17,7 @@ from promote.errors import InputError
 from promote.wiring.hosts import Hosts
 
 if TYPE_CHECKING:
+    from promote.adapters.tracking.identity import Person
     from promote.core.passport_item import Item
     from promote.ports import Exporter, FiguresBook, Ledger, Load, Registry, Runs, Server, Store
 
@@ -80,7 +81,13 @@ class Parts(Hosts):
         from promote.adapters.tracking.ledger import open_ledger
 
         reports = self.settings.path(self.settings.work_dir) / "reports"
-        return open_ledger(self.tracking_uri, reports=reports)
+        return open_ledger(self.tracking_uri, reports=reports, by=current_user())
+
+    def person(self) -> Person:
+        """Who types this command, as far as anybody vouches for it."""
+        from promote.adapters.tracking.identity import who
+
+        return who(self.tracking_uri, current_user(), os.environ)
 
     def runs(self, work: Path) -> Runs:
         """MLflow's runs, fetched into ``work``."""

@@ -20,6 +20,7 @@ from promote.errors import ExportError
 from promote.wiring.subjects import Subjects
 
 if TYPE_CHECKING:
+    from promote.core.policy import Policy
     from promote.core.serving import Template
     from promote.core.stages import Stored
     from promote.ports import (
@@ -82,6 +83,11 @@ class LazyWorld:
     def template(self) -> Template:
         """See ``Wiring``."""
         return self.wiring.template
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What ``promotion_policy.yaml`` says of the target."""
+        return self.wiring.policy(self.target)
 
     @property
     def progress(self) -> Progress:

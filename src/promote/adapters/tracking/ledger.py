@@ -4,7 +4,7 @@ All state is tags of the model version, so the registry's page shows it and a sc
 of a tag: ``by`` is what the client said. Not here: what a decision allows (``core.review``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from promote.adapters.tracking.client import Connection, connect
 from promote.adapters.tracking.models import choose, get_run
 from promote.adapters.tracking.report import log_report, write_page
 from promote.adapters.tracking.tags import agent_tag, alias_of, deployed_tag, review_tag
-from promote.adapters.tracking.versions import ID_TAG, Versions, versions_of
+from promote.adapters.tracking.versions import ID_TAG, Versions, recorded, versions_of
 from promote.core.names import printable
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Promotion, Release
@@ -29,14 +29,15 @@ _DECISIONS = (PENDING, APPROVED, REJECTED)
 _LONGEST_REASON = 2000
 
 
-def open_ledger(uri: str, *, reports: Path | None = None) -> Ledger:
+def open_ledger(uri: str, *, reports: Path | None = None, by: str = "") -> Ledger:
     """The model registry at ``uri``; nothing is asked of it before a method is called.
 
     Args:
         uri: of the tracking server, which is the model registry too.
         reports: folder for a local copy of each report page.
+        by: who promotes, as far as this machine says.
     """
-    return MlflowLedger(uri, reports)
+    return MlflowLedger(uri, reports, by)
 
 
 @dataclass(slots=True)
@@ -46,10 +47,12 @@ class MlflowLedger:
     Args:
         uri: of the tracking server.
         reports: folder for a local copy of each report page, or ``None``.
+        by: who promotes; empty where nobody says.
     """
 
     uri: str
     reports: Path | None = None
+    by: str = ""
     _opened: Connection | None = field(default=None, repr=False)
 
     def reserve(self, name: str, promotion_id: str, candidate: Candidate) -> int:
@@ -86,7 +89,8 @@ class MlflowLedger:
             versions.describe(version, report["description.md"].decode(errors="replace"))
         review = _kept(tags, release) or (PENDING if bundle.target.review else NOT_REQUIRED)
         # The state comes last: a version that says "recorded" has everything else.
-        versions.tag(version, _told(release) | _reviewed(tags, bundle.target.name, review) | {_STATE: "recorded"})
+        by = {"promote.by": printable(self.by)} if self.by else {}
+        versions.tag(version, _told(release) | by | _reviewed(tags, bundle.target.name, review) | {_STATE: "recorded"})
         shown = review if bundle.target.review else NOT_REQUIRED
         return Promotion(release=release, ui=versions.page(version), report=page, review=shown)
 
@@ -139,6 +143,21 @@ class MlflowLedger:
             about = review.digest in ("", digest) if review.state == REJECTED else review.digest == digest
             found[name] = Desired(version, printable(digest), review.state if about else PENDING)
         return found
+
+    def asked(self, target: str) -> Iterable[tuple[str, int, str]]:
+        """See ``promote.ports.Ledger``."""
+        found = []
+        for name, version, tags in recorded(self._link()):
+            if tags.get("promote.digest") and tags.get(review_tag(target), NOT_REQUIRED) != NOT_REQUIRED:
+                found.append((name, version, printable(tags["promote.digest"])))
+        return sorted(found, key=lambda row: (row[0], -row[1]))
+
+    def authors(self, name: str, version: int) -> frozenset[str]:
+        """See ``promote.ports.Ledger``."""
+        versions = self._versions(name)
+        run_id, tags = versions.origin(version)
+        trained = get_run(versions.link, run_id).data.tags.get("mlflow.user", "") if run_id else ""
+        return frozenset(printable(who) for who in (tags.get("promote.by", ""), trained) if who)
 
     def _link(self) -> Connection:
         if self._opened is None:

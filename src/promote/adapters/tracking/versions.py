@@ -3,14 +3,14 @@
 Not here: what the tags mean (``ledger``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from promote.adapters.tracking.client import Connection
 from promote.adapters.tracking.failures import told
 from promote.adapters.tracking.models import Logged
-from promote.core.names import model_name
+from promote.core.names import MODEL_NAME, model_name
 from promote.errors import NotFound
 
 ID_TAG = "promote.id"
@@ -80,6 +80,14 @@ class Versions:
         Raises:
             NotFound: no such version.
         """
+        return self.origin(version)[1]
+
+    def origin(self, version: int) -> tuple[str, Mapping[str, str]]:
+        """The id of the run it was made from (empty where it says none), and its tags.
+
+        Raises:
+            NotFound: no such version.
+        """
         missing = f"{self.name} has no version {version} in {self.link.address.shown}"
         try:
             with told(self.link.address, f"reading {self.name} version {version}", missing):
@@ -88,7 +96,7 @@ class Versions:
             raise NotFound(
                 error.message, hint="promote model makes versions; MLflow's Models page lists them"
             ) from None
-        return dict(found.tags)
+        return found.run_id or "", dict(found.tags)
 
     def tag(self, version: int, tags: Mapping[str, str]) -> None:
         """Writes tags, in order."""
@@ -112,6 +120,21 @@ class Versions:
         if self.link.address.remote:
             return f"{shown}/#/models/{self.name}/versions/{version}"
         return f"mlflow ui --backend-store-uri {shown}"
+
+
+def recorded(link: Connection) -> Iterator[tuple[str, int, Mapping[str, str]]]:
+    """Model, version and tags of every version that a promotion was recorded on."""
+    token = None
+    while True:
+        with told(link.address, "reading what was promoted"):
+            page = link.client.search_model_versions(
+                "tags.`promote.state` = 'recorded'", max_results=_PAGE, page_token=token
+            )
+        for found in page:
+            if MODEL_NAME.fullmatch(found.name):
+                yield found.name, int(found.version), dict(found.tags)
+        if not (token := page.token):
+            return
 
 
 def versions_of(link: Connection, name: str) -> Versions:

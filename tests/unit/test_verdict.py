@@ -1,4 +1,4 @@
-"""How findings add up to a verdict, and which decision of a person lets which digest serve."""
+"""How findings add up to a verdict."""
 
 import itertools
 from dataclasses import replace
@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promote.core.facts import Target
-from promote.core.review import APPROVED, PENDING, REJECTED, Approved, NotApproved, Rejected, Review, approve
-from promote.core.stages import Stored
 from promote.core.verdict import WORST_FIRST, Compatible, Finding, Incompatible, Outcome, Undecided, judge
 
 BROKEN, UNKNOWN, DEGRADED, OK = WORST_FIRST
-ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
-STORED = Stored(
-    repository="oci:/b/ner", digest=ONE, name="ner", version=7, files={}, annotations={}, manifest=b"{}"
-)  # fmt: skip
-CALYPSO = Target(name="calypso")
 
 
 def findings(*outcomes):
@@ -69,48 +61,3 @@ def test_all_findings_come_back_worst_first_and_otherwise_in_their_order(outcome
 @pytest.mark.parametrize("order", list(itertools.permutations((BROKEN, UNKNOWN, DEGRADED, OK))))
 def test_the_order_of_findings_never_changes_the_verdict(order):
     assert judge("model", "calypso", findings(*order)).word == "incompatible"
-
-
-def test_a_target_without_review_takes_every_digest_and_the_record_says_why():
-    answer = approve(STORED, Target(name="local", review=False), Review())
-    assert isinstance(answer, Approved)
-    assert (answer.stored, answer.target.name) == (STORED, "local")
-    assert answer.review == Review(state=APPROVED, digest=ONE, reason="no review required")
-
-
-def test_an_approval_of_this_digest_lets_it_serve():
-    review = Review(state=APPROVED, digest=ONE, by="ada", reason="F1 is right")
-    assert approve(STORED, CALYPSO, review) == Approved(STORED, CALYPSO, review)
-
-
-def test_without_a_decision_it_waits():
-    answer = approve(STORED, CALYPSO, Review())
-    assert answer == NotApproved("ner v7 waits for a review for calypso")
-    assert answer.word == "not approved"
-
-
-@pytest.mark.parametrize(("digest", "told"), [(OTHER, OTHER), ("", "no digest")])
-def test_an_approval_of_another_digest_is_void(digest, told):
-    answer = approve(STORED, CALYPSO, Review(state=APPROVED, digest=digest, by="ada"))
-    assert isinstance(answer, NotApproved)
-    assert f"names {told}, not {ONE}: it is void" in answer.reason
-
-
-@pytest.mark.parametrize("digest", [ONE, ""])
-def test_a_rejection_of_this_digest_or_of_none_by_name_holds(digest):
-    answer = approve(STORED, CALYPSO, Review(state=REJECTED, digest=digest, by="ada", reason="drops ships"))
-    assert answer == Rejected("ada rejected ner v7 for calypso: drops ships")
-    assert approve(STORED, CALYPSO, Review(state=REJECTED)).reason == "somebody rejected ner v7 for calypso: -"
-
-
-def test_a_rejection_of_another_digest_is_no_approval():
-    assert isinstance(approve(STORED, CALYPSO, Review(state=REJECTED, digest=OTHER)), NotApproved)
-
-
-@given(
-    st.one_of(st.sampled_from([PENDING, APPROVED, REJECTED, "Approved", "yes"]), st.text()),
-    st.one_of(st.sampled_from([ONE, OTHER, ""]), st.text()),
-)
-def test_only_the_word_approved_with_this_very_digest_lets_it_serve(state, digest):
-    answer = approve(STORED, CALYPSO, Review(state=state, digest=digest))
-    assert isinstance(answer, Approved) == ((state, digest) == (APPROVED, ONE))

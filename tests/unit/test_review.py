@@ -1,0 +1,191 @@
+"""Which decisions of people let which digest serve; each rule with the case that it refuses and its twin that passes."""
+
+import datetime
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promote.core.decisions import REVIEW_TYPE, decision_annotations, decisions_of
+from promote.core.facts import Fact, HostFacts, Target
+from promote.core.policy import Terms
+from promote.core.referrers import Referrer
+from promote.core.review import (
+    APPROVED,
+    CLAIMED,
+    GITHUB,
+    MLFLOW,
+    NOT_KNOWN,
+    PENDING,
+    REJECTED,
+    REQUESTED,
+    Approved,
+    Case,
+    NotApproved,
+    Rejected,
+    Review,
+    approve,
+    host_words,
+    is_request,
+    person,
+)
+from promote.core.stages import Stored
+
+ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+STORED = Stored(repository="oci:/b/ner", digest=ONE, name="ner", version=7, files={}, annotations={}, manifest=b"{}")
+CALYPSO = Target(name="calypso", host=HostFacts(gpu=Fact("RTX 6000 Ada", "test"), driver=Fact("580.1", "test")))
+NOON = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
+
+
+def yes(by="ada", **more):
+    return Review(
+        **{"state": APPROVED, "digest": ONE, "by": by, "how": CLAIMED, "at": "2026-11-24T10:00:00.000Z"} | more
+    )
+
+
+def no(by="eve", **more):
+    return replace(yes(by, reason="drops ships"), state=REJECTED, **more)
+
+
+def decided(*decisions, target=CALYPSO, tag=Review(), verdict="", authors=(), **terms):  # noqa: B008
+    case = Case(
+        tag=tag, decisions=decisions, terms=Terms(**terms), authors=frozenset(authors), verdict=verdict, moment=NOON
+    )
+    return approve(STORED, target, case)
+
+
+def refused(*decisions, **more):
+    answer = decided(*decisions, **more)
+    assert isinstance(answer, NotApproved), answer
+    return answer.reason
+
+
+def test_a_target_without_review_takes_every_digest_and_the_record_says_why():
+    answer = decided(target=Target(name="local", review=False))
+    assert isinstance(answer, Approved)
+    assert answer.review == Review(state=APPROVED, digest=ONE, reason="no review required")
+
+
+def test_an_approval_of_this_digest_lets_it_serve():
+    assert decided(yes()) == Approved(STORED, CALYPSO, yes())
+
+
+def test_without_a_decision_it_waits():
+    assert refused() == "ner v7 waits for a review for calypso"
+
+
+@pytest.mark.parametrize("digest", [OTHER, ""])
+def test_an_approval_of_another_digest_counts_for_nothing(digest):
+    assert refused(yes(digest=digest)) == "ner v7 waits for a review for calypso"
+
+
+def test_a_tag_about_another_digest_is_void_and_says_so():
+    assert f"names {OTHER}, not {ONE}: it is void" in refused(tag=Review(state=APPROVED, digest=OTHER, by="ada"))
+
+
+@pytest.mark.parametrize("tag", [Review(state=APPROVED), yes("ada")])
+def test_a_tag_alone_is_a_request_whatever_name_stands_in_it(tag):
+    assert "asked for in MLflow by somebody who is not known" in refused(tag=tag)
+
+
+@pytest.mark.parametrize("digest", [ONE, ""])
+def test_a_tag_that_says_no_is_a_no_even_against_approvals(digest):
+    tag = Review(state=REJECTED, digest=digest, by="ada", reason="drops ships")
+    assert decided(yes("bob"), tag=tag) == Rejected("ada rejected ner v7 for calypso: drops ships")
+    assert decided(tag=Review(state=REJECTED)).reason == "somebody rejected ner v7 for calypso: -"
+    assert isinstance(decided(yes("bob"), tag=replace(tag, digest=OTHER)), Approved)
+
+
+def test_one_no_is_a_no_until_the_same_person_says_yes():
+    later = "2026-11-24T11:00:00.000Z"
+    assert isinstance(decided(no("eve"), yes("ada", at=later)), Rejected)
+    assert isinstance(decided(no("ada"), yes("ada", at=later)), Approved)
+    assert isinstance(decided(yes("ada"), no("ada", at=later)), Rejected)
+    assert isinstance(decided(no("eve", digest=OTHER), yes("ada")), Approved)
+
+
+def test_a_policy_may_want_several_people():
+    two = {"approvals": 2}
+    assert refused(yes("ada"), **two) == "ner v7 has 1 of 2 approvals for calypso"
+    assert "1 of 2" in refused(yes("ada@desk"), yes("github:ada"), **two)  # one person under two names
+    assert isinstance(decided(yes("ada"), yes("bob"), **two), Approved)
+    assert "who said it is not known" in refused(yes("ada"), yes(NOT_KNOWN), **two)
+
+
+def test_nobody_approves_their_own_where_the_policy_says_so():
+    strict = {"self_approval": False, "authors": ("ada@desk", "github:carl")}
+    assert "of the release's own author" in refused(yes("github:ada"), **strict)
+    assert "of the release's own author" in refused(yes("Carl@laptop"), **strict)
+    assert isinstance(decided(yes("bob"), **strict), Approved)
+    assert isinstance(decided(yes("ada"), authors=("ada",)), Approved)  # the policy does not ask
+    assert "who said it is not known" in refused(yes(NOT_KNOWN), **strict)
+    assert "who made the release is not known" in refused(yes("bob"), self_approval=False)
+
+
+def test_an_approval_expires_where_the_policy_says_so():
+    assert "expired 2026-11-24" in refused(yes(at="2026-11-17T12:00:00.000Z"), approval_days=7)
+    assert isinstance(decided(yes(at="2026-11-17T12:00:00.001Z"), approval_days=7), Approved)
+    assert "when it was said is not known" in refused(yes(at="yesterday"), approval_days=7)
+    assert isinstance(decided(yes(at="2020-01-01T00:00:00.000Z")), Approved)
+
+
+def test_an_approval_is_void_when_the_verdict_changes():
+    agreed = yes(verdict="compatible")
+    assert "about the verdict compatible, which is degraded now" in refused(agreed, verdict="degraded")
+    assert isinstance(decided(agreed, verdict="compatible"), Approved)
+
+
+def test_an_approval_is_void_when_the_target_changes_and_not_when_more_is_known_of_it():
+    agreed = yes(host=host_words(CALYPSO))
+    assert agreed.host == {"gpu": "RTX 6000 Ada", "driver": "580.1"}
+    newer = replace(CALYPSO, host=replace(CALYPSO.host, driver=Fact("595.2", "test")))
+    assert "driver 580.1, now 595.2" in refused(agreed, target=newer)
+    known = replace(CALYPSO, host=replace(CALYPSO.host, triton=Fact("26.04", "test")))
+    assert isinstance(decided(agreed, target=known), Approved)
+
+
+@pytest.mark.parametrize(("how", "counts"), [(MLFLOW, True), (GITHUB, True), (CLAIMED, False), (REQUESTED, False)])
+def test_a_policy_may_want_a_name_that_somebody_vouches_for(how, counts):
+    assert isinstance(decided(yes(how=how), identity="proven"), Approved) is counts
+    assert isinstance(decided(yes(how=how)), Approved)
+
+
+def test_a_request_is_met_once_for_a_digest_and_only_where_nobody_stands_in_the_tag():
+    def asked(tag, *decisions):
+        return is_request(Case(tag=tag, decisions=decisions, moment=NOON), STORED)
+
+    assert asked(Review(state=APPROVED))
+    assert asked(Review(state=APPROVED, digest=ONE))
+    assert not asked(Review(state=APPROVED, digest=OTHER))
+    assert not asked(yes("ada"))
+    assert not asked(Review(state=PENDING))
+    assert not asked(Review(state=APPROVED), yes(NOT_KNOWN, how=REQUESTED))
+
+
+@pytest.mark.parametrize("name", ["ada", "Ada@desk", "github:ada", "mlflow:ADA"])
+def test_one_person_has_several_names(name):
+    assert person(name) == "ada"
+
+
+def referrer(annotations, kind=REVIEW_TYPE):
+    return Referrer(digest=OTHER, size=1, artifact_type=kind, annotations=annotations)
+
+
+@given(st.text(max_size=50), st.text(max_size=50), st.dictionaries(st.sampled_from(["gpu", "driver"]), st.text()))
+def test_a_decision_is_read_back_from_its_annotations_and_its_words_stay_on_one_line(by, reason, host):
+    told = decision_annotations("calypso", yes(by, reason=reason, host=host))
+    ((target, read),) = decisions_of([referrer(told)], STORED)
+    assert (target, read.state, read.digest, read.at) == ("calypso", APPROVED, ONE, yes().at)
+    assert all(text.isprintable() for text in (read.by, read.reason, *read.host.values()))
+    assert read.host.keys() == host.keys()
+
+
+def test_what_is_no_decision_for_this_target_is_left_out():
+    told = decision_annotations("calypso", yes())
+    assert decisions_of([referrer(told)], STORED, "orin") == ()
+    assert decisions_of([referrer(told, "application/json")], STORED) == ()
+    assert decisions_of([referrer(told | {"io.promote.review.state": "fine"})], STORED) == ()
+    unlike = decisions_of([referrer(told | {"io.promote.review.host": "[" * 9999})], STORED)[0][1]
+    known = replace(CALYPSO, host=replace(CALYPSO.host, triton=Fact("26.04", "test")))
+    assert "the target has changed since" in refused(unlike, target=known)
