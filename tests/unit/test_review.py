@@ -103,6 +103,8 @@ def test_one_no_is_a_no_until_the_same_person_says_yes():
     assert isinstance(decided(no("ada"), yes("ada", at=later)), Approved)
     assert isinstance(decided(yes("ada"), no("ada", at=later)), Rejected)
     assert isinstance(decided(no("eve", digest=OTHER), yes("ada")), Approved)
+    for together in ((no("ada"), yes("ada")), (yes("ada"), no("ada"))):
+        assert isinstance(decided(*together), Rejected)
 
 
 def test_a_policy_may_want_several_people():

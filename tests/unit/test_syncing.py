@@ -8,7 +8,7 @@ from promote.core.agent import Agent, Remembered, Wanted, pause_after, seconds, 
 from promote.core.prometheus import Figures, exposition
 from promote.core.review import APPROVED, REJECTED, Review
 from promote.errors import DeployFailed, Interrupted, Unavailable
-from promote.pipeline import rollback, sync
+from promote.pipeline import review_model, rollback, sync
 from tests.fakes.store import FakeStore
 from tests.fakes.world import DESK, GUARDED, Bench, TroubledServer, bench_of
 
@@ -119,7 +119,7 @@ def test_what_is_not_approved_is_not_deployed_and_the_reviewer_is_told_once(host
     assert bench.log.count("ledger.report") == 1
     assert host.told(1).startswith(f"{word}: ")
     assert bench.log.count("registry.fetch") == 0
-    bench.ledger.decide("times", 1, "desk", Review(state=APPROVED, digest=digest, by="ada", reason="yes"))
+    review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada", reason="yes"), bench)
     assert host.kinds() == ["deployed"]  # at the next look, without a pause
     assert host.told(1) == f"live {digest}"
 

@@ -114,8 +114,8 @@ def approve(stored: Stored, target: Target, case: Case) -> Approved | NotApprove
 
 
 def last_words(decisions: Iterable[Review], digest: str) -> tuple[Review, ...]:
-    """The last decision under each name about ``digest``, oldest first."""
-    last = {d.by: d for d in sorted(decisions, key=lambda d: d.at) if d.digest == digest}
+    """The last decision under each name about ``digest``, oldest first; of two at one moment the no is the later one."""
+    last = {d.by: d for d in sorted(decisions, key=lambda d: (d.at, d.state == REJECTED)) if d.digest == digest}
     return tuple(sorted(last.values(), key=lambda d: d.at))
 
 
