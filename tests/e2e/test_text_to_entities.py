@@ -57,3 +57,7 @@ def test_text_goes_in_and_the_entities_of_the_trained_model_come_out(tmp_path: P
         logits = ask_triton(triton.triton.http, name, "1", encoded.ids)
         assert found == [(one.label, one.text) for one in by_hand(words, encoded.word_ids, logits, labels)]
     assert sum(map(len, said)) > 5  # it learned something, so the answers say something
+
+    smoked = project("smoke", name, "--target", "local", "--text", sentences[0], "--json").json
+    assert smoked["answers"] == "right"
+    assert [(one["label"], one["text"]) for one in json.loads(smoked["read"])] == said[0]

@@ -59,3 +59,21 @@ def test_a_server_that_is_down_is_unavailable(bench):
     bench.server.down = True
     with pytest.raises(Unavailable, match="no Triton answers"):
         smoke("times", DESK, bench)
+
+
+def test_a_text_is_read_by_the_text_side_of_the_live_version_and_by_no_other(bench):
+    bench.up(2.0, 3.0)
+    with pytest.raises(NotFound, match="times-text version 2, which would read a text, is not loaded"):
+        smoke("times", DESK, bench, "Oslo")
+    bench.server.loaded["times-text", 2] = {}
+    answers = bench.server.infer
+
+    def infer(name, version, inputs, protocol):
+        if name != "times-text":
+            return answers(name, version, inputs, protocol)
+        assert (version, inputs["TEXT"].shape, inputs["TEXT"].item()) == (2, (1, 1), b"Oslo")
+        return {"ENTITIES": np.array([[b'[{"label": "PORT"}]']], dtype=object)}
+
+    bench.server.infer = infer
+    assert smoke("times", DESK, bench, "Oslo").read == '[{"label": "PORT"}]'
+    assert smoke("times", DESK, bench).read is None

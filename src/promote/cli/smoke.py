@@ -17,10 +17,11 @@ _WRONG = 12
 @click.command()
 @click.argument("model")
 @options.target
+@click.option("--text", default=None, help="Also ask the model's text side (template ensemble) what is in this text.")
 @options.as_json
 @options.quiet
 @click.pass_obj
-def command(config: str | None, model: str, target_name: str, as_json: bool, quiet: bool) -> int:
+def command(config: str | None, model: str, target_name: str, text: str | None, as_json: bool, quiet: bool) -> int:
     """Replay the golden answers of the live version of MODEL over HTTP and gRPC. Nothing is changed.
 
     Exit code 0: every answer lies within the recorded tolerance. 12: one does not, or was refused. 5: the server does not
@@ -32,7 +33,7 @@ def command(config: str | None, model: str, target_name: str, as_json: bool, qui
     wiring = open_wiring(config, choose(quiet or as_json))
     target = wiring.target(target_name)
     with wiring.world(target) as world:
-        smoked = smoke(model_name(model), target, world)
+        smoked = smoke(model_name(model), target, world, text)
     code = _WRONG if smoked.faults else 0
     if as_json:
         _print_json(smoked, target_name, code)
@@ -57,7 +58,7 @@ def _print_json(smoked: Smoke, target: str, code: int) -> None:
             {"case": r.case, "protocol": r.protocol, "max_absolute": r.max_absolute, "ms": round(r.seconds * 1000, 3)}
             for r in smoked.replays
         ],
-        faults=list(smoked.faults),
+        faults=list(smoked.faults), read=smoked.read,
     )  # fmt: skip
 
 
@@ -75,7 +76,8 @@ def _tell(smoked: Smoke, target: str) -> None:
             "http": _latency(smoked.replays, "http"),
             "grpc": _latency(smoked.replays, "grpc"),
             "triton": smoked.triton,
-        },
+        }
+        | ({} if smoked.read is None else {"text": smoked.read}),
     )
 
 

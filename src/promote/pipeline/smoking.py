@@ -19,12 +19,14 @@ class Smoke:
         triton: the server's version.
         replays: the golden cases, over both protocols, that were answered.
         faults: why an answer is wrong or was refused, a line each; none: it answers as it was proven.
+        read: what the text side of the version makes of a text, as JSON; ``None`` where none was sent.
     """
 
     deployed: Deployed
     triton: str
     replays: tuple[Replay, ...]
     faults: tuple[str, ...]
+    read: str | None = None
 
 
 def live_version(name: str, target: Target, world: World) -> Deployed:
@@ -45,11 +47,18 @@ def live_version(name: str, target: Target, world: World) -> Deployed:
     return live
 
 
-def smoke(name: str, target: Target, world: World) -> Smoke:
+def smoke(name: str, target: Target, world: World, text: str | None = None) -> Smoke:
     """Replays the golden answers of the live version over both protocols; all of them, also after a wrong one.
 
+    Args:
+        name: model name.
+        target: where.
+        world: the parts.
+        text: sent to the text side of that version, ``NAME-text``, where there is one (``kind_configs``).
+
     Raises:
-        NotFound, Unavailable: as ``live_version``.
+        NotFound, Unavailable: as ``live_version``; or a text was given and there is no text side of the live version.
+        DeployFailed: the text side refused the text.
     """
     triton = world.server.require()
     live = live_version(name, target, world)
@@ -68,4 +77,17 @@ def smoke(name: str, target: Target, world: World) -> Smoke:
                 replays.append(replay)
                 faults += [f"{protocol}: {fault}"] if fault else []
         step.say(f"{len(replays)} golden answers, {len(faults)} wrong or refused")
-    return Smoke(deployed=live, triton=triton, replays=tuple(replays), faults=tuple(faults))
+    read = None if text is None else _read(f"{name}-text", live.version, text, world)
+    return Smoke(deployed=live, triton=triton, replays=tuple(replays), faults=tuple(faults), read=read)
+
+
+def _read(name: str, version: int, text: str, world: World) -> str:
+    import numpy as np
+
+    if not world.server.ready(name, version):
+        raise NotFound(
+            f"{name} version {version}, which would read a text, is not loaded",
+            hint="promote template write ensemble writes it; load it beside the model",
+        )
+    answer = world.server.infer(name, version, {"TEXT": np.array([[text.encode()]], dtype=object)}, "grpc")
+    return bytes(answer["ENTITIES"].reshape(-1)[0]).decode(errors="replace")
