@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,6 +54,16 @@ class Site:
     def approve(self, version: int) -> None:
         self.project("review", "approve", f"{NAME}:v{version}", "--target", "harbour", "--reason", "fine")
 
+    def live(self) -> int:
+        """The version that serves, one of two that are approved; the first test begins before that."""
+        if not (self.triton.repository / NAME).exists():
+            self.want(1)
+            for version in (1, 2):
+                self.approve(version)
+            self.project("sync", "--target", "harbour", "--once")
+        models = self.project("status", "--target", "harbour", "--fast", "--json").json["models"]
+        return int(models[0]["deployed"]["version"])
+
     def told(self, version: int) -> str:
         tags = self.client.get_model_version(NAME, str(version)).tags
         return tags.get(f"promote.sync.harbour.{socket.gethostname()}", "")
@@ -77,7 +88,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, triton_carrier: Path, _migrat
         (folder / "host").mkdir()
         project = Project(folder / "host", address)
         nowhere = 'http = "127.0.0.1:1"\ngrpc = "127.0.0.1:1"\nmodel_repository = "none"\n'
-        project.write(harbour=HERE + triton.lines, island=HERE + nowhere)
+        quay = HERE + "review = false\n" + triton.lines  # the same server, no review
+        project.write(harbour=HERE + triton.lines, quay=quay, island=HERE + nowhere)
         toml = project.folder / "promote.toml"
         toml.write_text(f'registry.url = "http://{host}/acme"\n' + toml.read_text())
         site = Site(project, triton, registry, host, mlflow)
@@ -201,7 +213,7 @@ def test_the_agent_waits_for_the_review_and_outlives_everything_around_it(site: 
 
 def test_sigterm_in_the_middle_of_a_deployment_puts_the_former_version_back(site: Site) -> None:
     """The agent ends clean; once more, and the work is done."""
-    live = site.project("status", "--target", "harbour", "--json").json["models"][0]["deployed"]["version"]
+    live = site.live()
     other = 1 if live == 2 else 2
     site.want(other)
     with agent(site.project, form="human") as running:
@@ -218,6 +230,7 @@ def test_sigterm_in_the_middle_of_a_deployment_puts_the_former_version_back(site
 
 
 def test_once_says_by_its_exit_code_what_came_of_it(site: Site) -> None:
+    site.live()
     for at, code in ((("--target", "harbour", "--target", "island"), 5), (("--target", "harbour"), 0)):
         typed = site.project("sync", *at, "--once", "--json", code=code, failed=False)
         assert list(typed.json["targets"]) == [name for name in at if name != "--target"]
@@ -233,6 +246,7 @@ def test_a_second_host_of_the_same_target_brings_it_too_and_says_so_for_itself(
     second = TritonDaemon(triton_carrier, tmp_path / "triton")
     second.start()
     try:
+        site.live()
         project = Project(tmp_path, site.project.uri)
         project.write(harbour=HERE + second.lines)
         toml = tmp_path / "promote.toml"
@@ -244,6 +258,35 @@ def test_a_second_host_of_the_same_target_brings_it_too_and_says_so_for_itself(
         assert wire.InferenceServerClient(second.running.http).is_model_ready(NAME, str(desired))
     finally:
         second.kill()
+
+
+def test_without_mlflow_a_tag_that_is_moved_in_the_registry_is_followed_and_mlflow_is_told_later(site: Site) -> None:
+    skopeo = shutil.which("skopeo")
+    if skopeo is None:
+        pytest.skip("skopeo is not installed: apt-get install skopeo")
+    live = site.live()
+    other = 1 if live == 2 else 2
+
+    def tag(version: int) -> None:
+        where = f"docker://{site.host}/acme/{NAME}"
+        insecure = ("--src-tls-verify=false", "--dest-tls-verify=false", "--preserve-digests")
+        command = [skopeo, "copy", *insecure, f"{where}@{site.digests[version]}", f"{where}:quay"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    tag(other)  # before MLflow went away: older than what it said
+    site.mlflow.kill()
+    try:
+        assert site.project("sync", "--target", "quay", "--once").out == ""
+        tag(live)
+        assert site.project("sync", "--target", "quay", "--once").out.endswith(f"@{site.digests[live]}\n")
+        tag(other)
+        came = site.project("sync", "--target", "quay", "--once")
+        assert f"deployed v{other}" in came.err
+        assert came.out.endswith(f"@{site.digests[other]}\n")
+    finally:
+        site.mlflow.start()
+    assert "caught-up" in site.project("sync", "--target", "quay", "--once").err
+    assert int(site.client.get_model_version_by_alias(NAME, "quay").version) == other
 
 
 def test_a_metrics_port_that_is_taken_is_told(site: Site) -> None:

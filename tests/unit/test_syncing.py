@@ -263,6 +263,17 @@ def test_without_mlflow_an_old_tag_is_not_followed_and_one_that_is_moved_then_is
     assert (host.live, host.bench.ledger.aliases["times", "desk"]) == (3, 3)
 
 
+def test_without_mlflow_a_tag_that_was_moved_away_and_back_is_followed_each_time(host):
+    host.round()
+    tag(host.bench, 2)
+    mlflow_down(host.bench)
+    assert host.kinds() == []
+    for version, kinds in ((1, ["in-step"]), (2, ["deployed"]), (1, ["deployed"])):
+        tag(host.bench, version)
+        assert host.kinds() == kinds
+        assert host.live == version
+
+
 def test_without_mlflow_what_needs_a_review_is_not_deployed(bench):
     bench.promote(2.0, GUARDED)
     tag(bench, 1)

@@ -68,7 +68,7 @@ def _restore(name: str, agent: Agent, world: World, now: float) -> Iterator[Even
 def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) -> Iterator[Event]:
     live, known = world.store.current(name), agent.of(name)
     if live and live.version == wanted.version and wanted.reference in (f"v{live.version}", live.digest):
-        agent.memory[name] = known.came(wanted, "live", 0, f"live {live.digest}")
+        agent.memory[name] = _live(known, wanted, live)
         yield Event(kind="in-step", model=name, version=live.version, digest=live.digest, reference=_reference(live))
         return
     if known.waits(wanted.reference, now):
@@ -82,8 +82,7 @@ def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) ->
         yield _failed(name, name, wanted, error, agent, now)
         return
     if isinstance(outcome, Deployment):
-        came = known.came(wanted, "live", 0, f"live {outcome.live.digest}")
-        agent.memory[name] = replace(came, tag=outcome.live.digest if came.tag else "")
+        agent.memory[name] = _live(known, wanted, outcome.live)
         yield _served("deployed", outcome.live, outcome)
         return
     text = _why(outcome)
@@ -94,6 +93,11 @@ def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) ->
         )
     agent.memory[name] = came
     yield Event(kind="refused", model=name, version=wanted.version, word=outcome.word, text=text)
+
+
+def _live(known: Remembered, wanted: Wanted, live: Deployed) -> Remembered:
+    """What is wanted serves; the registry's tag that named it is followed."""
+    return replace(known.came(wanted, "live", 0, f"live {live.digest}"), tag=live.digest if known.tag else "")
 
 
 def _failed(key: str, name: str, wanted: Wanted, error: PromoteError, agent: Agent, now: float) -> Event:
