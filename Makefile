@@ -26,8 +26,8 @@ quick: setup           ## The tests but the slow ones, for every day
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 lint: setup            ## Format, lint, types, import contracts
-	@$(BIN)/ruff format --check src tests examples benchmarks tools
-	@$(BIN)/ruff check src tests examples benchmarks tools
+	@$(BIN)/ruff format --check src tests examples benchmarks tools model_repo_templates
+	@$(BIN)/ruff check src tests examples benchmarks tools model_repo_templates
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from promote.adapters.triton_server import TritonServer
 from promote.core.load import Cell
 from promote.core.stages import Deployed
 from promote.errors import Unavailable
-from tests.e2e.project import Project
+from tests.e2e.project import PROMOTE, Project, clean
 from tests.fakes.bundle import bundle, times
 from tests.parts.triton import Served, new_name
 
@@ -149,3 +152,24 @@ def test_bench_of_what_is_not_right(project: Project, triton: Served) -> None:
     ):
         project("bench", name, "--target", "local", *options, code=2)
     project("bench", new_name(), "--target", "local", code=3)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_bench_that_is_stopped_asks_no_more_and_keeps_nothing(project: Project, triton: Served, how: int) -> None:
+    name = new_name("stopped")
+    up(triton, project.folder, name, 1)
+    command = [PROMOTE, "bench", name, "--target", "local", "--concurrency", "2", "--seconds", "120"]
+    with subprocess.Popen(command, cwd=project.folder, stderr=subprocess.PIPE, text=True, env=clean()) as running:
+        server = TritonServer(triton.triton.http, triton.triton.grpc)
+        until = time.monotonic() + 60
+        while server.statistics(name)[1]["requests"] < 50 and time.monotonic() < until:
+            time.sleep(0.1)
+        running.send_signal(how)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "error: " in said
+    assert "Traceback" not in said
+    assert not (project.folder / ".promote/bench").exists()
+    asked = server.statistics(name)[1]["requests"]
+    time.sleep(0.5)
+    assert server.statistics(name)[1]["requests"] == asked

@@ -1,7 +1,7 @@
 """Logits to entities: a JSON list a text, ``[{"label", "text", "begin", "end", "score"}]``; begin and end are characters.
 
-Labels are IOB2 (``B-PORT``, ``I-PORT``, ``O``): B- begins an entity, an I- of the same class goes on, an I- that continues none is
-no entity. The score is the lowest probability of its words.
+Labels are IOB2 (``B-PORT``, ``I-PORT``, ``O``): B- begins an entity, an I- of the same class goes on, an I- that continues none
+is no entity. The score is the lowest probability of its words.
 """
 
 import json
