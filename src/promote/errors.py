@@ -29,7 +29,7 @@ EXIT_CODES: dict[int, str] = {
     7: "the model cannot be exported",
     10: "incompatible with the target",
     11: "undecided: a needed fact is unknown",
-    12: "parity or metric gate failed",
+    12: "parity, metric or policy gate failed",
     13: "not approved yet",
     14: "rejected by a reviewer",
     15: "deploy failed, the former version serves",

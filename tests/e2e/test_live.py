@@ -79,7 +79,7 @@ def test_smoke_finds_a_version_that_answers_wrongly(project: Project, triton: Se
     assert said.err.count("wrong: ") == 4
     assert f"hint: promote rollback {name} --target local" in said.err
     told = project("smoke", name, "--target", "local", "--json", code=12).json
-    assert told["exit"] == {"code": 12, "reason": "parity or metric gate failed"}
+    assert told["exit"] == {"code": 12, "reason": "parity, metric or policy gate failed"}
     assert told["answers"] == "wrong"
 
 

@@ -213,6 +213,63 @@ def test_the_story_over_an_mlflow_server(tmp_path, mlflow_server):
     assert {a.path.rpartition("/")[2] for a in artifacts} >= {"report.html", "passport.json"}
 
 
+POLICY = """\
+schema: promote.policy/1
+targets:
+  careful:
+    metrics: {test_f1: {min: 0.9, max_drop: 0.01}}
+    licences: [apache-2.0]
+    evidence: [review]
+    self_approval: false
+"""
+
+
+def test_a_policy_says_over_an_mlflow_server_what_stops_a_release_and_what_lets_it_through(tmp_path, mlflow_server):
+    import mlflow
+
+    run = log_run(mlflow_server, {"ner": "onnx"})
+    client = mlflow.MlflowClient(mlflow_server)
+    client.log_metric(run, "test_f1", 0.89)
+    client.set_tag(run, "license", "Apache-2.0")
+    project = Project(tmp_path, mlflow_server)
+    here = 'device = "cpu"\nonnxruntime = "installed"\ntriton = "24.10"\nmodel_repository = "models"\n'
+    project.write(careful=here + 'http = "127.0.0.1:9"\ngrpc = "127.0.0.1:9"')
+    (tmp_path / "promotion_policy.yaml").write_text(POLICY)
+    (tmp_path / "models").mkdir()
+    said = ("--target", "careful")
+    project("model", run, *said, "--name", "gated", "--quiet")
+    told = project("policy", "check", "gated:v1", *said, "--json", code=12).json
+    holds = {gate["rule"]: gate["holds"] for gate in told["gates"]}
+    assert holds == {
+        "metrics.test_f1 min": False, "metrics.test_f1 max_drop": True, "evidence review": False, "licences": True,
+        "approvals": False,
+    }  # fmt: skip
+    project("deploy", "gated:v1", *said, code=13)
+    own = project("review", "approve", "gated:v1", *said, "--reason", "mine")
+    assert "it is of the release's own author" in own.err
+    project("deploy", "gated:v1", *said, code=13)
+    project(
+        "review",
+        "approve",
+        "gated:v1",
+        *said,
+        "--reason",
+        "looked",
+        env={"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "eve"},
+    )
+    low = project("deploy", "gated:v1", *said, code=12)
+    assert "metrics.test_f1 min: 0.89, needs at least 0.9" in low.err
+    assert "hint: promote policy check gated:v1 --target careful" in low.err
+    (tmp_path / "promotion_policy.yaml").write_text(POLICY.replace("min: 0.9", "min: 0.8"))
+    passed = project("policy", "check", "gated:v1", *said)
+    assert "✗" not in passed.out
+    down = project("deploy", "gated:v1", *said, code=5)  # now it is Triton that is asked, which is not there
+    assert "127.0.0.1:9" in down.err
+    shown = project("review", "show", "gated:v1", *said, "--json").json
+    assert [(word["by"], word["how"]) for word in shown["decisions"]][-1] == ("github:eve", "github")
+    assert {word["policy"] for word in shown["decisions"]} == {told["policy_digest"]}
+
+
 def test_a_run_and_a_bundle_are_checked_as_a_file_is(project, runs):
     run = runs("onnx")
     assert "compatible with local" in project("check", run, "--target", "local").out

@@ -9,6 +9,7 @@ import pytest
 from promote.core.decisions import REVIEW_TYPE, decisions_of
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Fact, ModelFacts, NodeUse
+from promote.core.gates import GateFailed
 from promote.core.parity import ParityFailed
 from promote.core.policy import Policy, Terms
 from promote.core.review import APPROVED, REJECTED, Approved, NotApproved, Rejected, Review
@@ -302,6 +303,31 @@ def test_who_made_a_release_does_not_approve_it_where_the_policy_forbids(bench):
     assert "release's own author" in bench.deploy(1, GUARDED).reason
     review_model("times", "v1", GUARDED, Review(state=APPROVED, by="bob"), bench)
     assert bench.deploy(1, GUARDED).live.version == 1
+
+
+def test_a_gate_of_the_policy_that_does_not_hold_lets_nothing_reach_the_target(bench):
+    bench.up(2.0)
+    bench.promote(3.0)
+    for terms in (Terms(evidence=("verdict",)), Terms(metrics={"f1": {"min": 0.9}})):
+        bench.policy = Policy(terms)
+        refused = bench.deploy(2)
+        assert isinstance(refused, GateFailed)
+        assert any(name in refused.reason for name in ("evidence verdict: not attached", "metrics.f1 min: not logged"))
+        assert bench.store.current("times").version == 1
+    bench.policy = Policy(Terms(parity={"max_absolute": 1}, max_age_days={"matrix": 36500}))
+    assert bench.deploy(2).live.version == 2
+
+
+def test_a_metric_is_held_against_the_version_that_serves(bench):
+    bench.policy = Policy(Terms(metrics={"f1": {"max_drop": 0.01}}))
+    for at, f1 in ((2.0, 0.95), (3.0, 0.93), (4.0, 0.94)):
+        made = candidate(f"run-{at:g}", at)
+        bench.runs.candidates[f"run-{at:g}"] = replace(made, run=replace(made.run, metrics={"f1": f1}))
+        bench.promote(at)
+    assert bench.deploy(1).live.version == 1
+    assert "metrics.f1 max_drop: 0.93 after 0.95 of v1 that serves" in bench.deploy(2).reason
+    assert bench.deploy(3).live.version == 3
+    assert bench.deploy(2).live.version == 2  # no more than 0.01 below the version that serves now
 
 
 def test_what_waits_is_newer_than_what_serves_and_says_why(bench):

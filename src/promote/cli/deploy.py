@@ -5,7 +5,9 @@ import click
 from promote.cli import options
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_facts, print_json, print_verdict, say
+from promote.core.gates import GateFailed
 from promote.core.names import printable
+from promote.core.review import NotApproved, Rejected
 from promote.core.stages import Deployment
 from promote.core.verdict import Incompatible, Undecided
 
@@ -41,8 +43,13 @@ def command(config: str | None, reference: str, target_name: str, registry: str,
         print_json("deploy", code, state=outcome.word, reason=outcome.reason, target=target_name)
     else:
         say(click.style(outcome.word, fg="red", bold=True) + f": {outcome.reason}")
-        say("\n" + click.style("hint: ", fg="cyan") + f"promote review show {reference} --target {target_name}")
+        say("\n" + click.style("hint: ", fg="cyan") + f"{_why(outcome)} {reference} --target {target_name}")
     return code
+
+
+def _why(outcome: "NotApproved | Rejected | GateFailed") -> str:
+    """The command that explains it."""
+    return "promote policy check" if isinstance(outcome, GateFailed) else "promote review show"
 
 
 def _unfit(outcome: Incompatible | Undecided, as_json: bool) -> int:

@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "model": "Take an MLflow run to a reviewed release.",
     "show": "List a bundle: its files, facts and annotations, and what refers to it.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",
+    "policy": "Say whether the policy lets a release serve on a target, and why.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",
     "rollback": "Serve the version before, in one command.",
     "status": "What is desired on a target, what is deployed, and what really answers.",

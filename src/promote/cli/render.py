@@ -28,6 +28,7 @@ CODES = {
     "incompatible": 10,
     "undecided": 11,
     "parity failed": 12,
+    "gate failed": 12,
     "not approved": 13,
     "rejected": 14,
 }

@@ -60,7 +60,7 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
     """Show what a reviewer needs of REFERENCE (MODEL:vN or MODEL@sha256:...)."""
     from promote.core.layout import PASSPORT
     from promote.core.page import summary
-    from promote.pipeline import case_of, standing
+    from promote.pipeline import case_of, gate, standing
     from promote.wiring import open_wiring
 
     name, version = options.split_reference(reference)
@@ -70,6 +70,7 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
         stored = world.registry.resolve(name, version)
         outcome = standing(stored, target, world)
         said = case_of(stored, target, world).decisions if target.review else ()
+        gates = gate(stored, target, world)
         blob = stored.files[f"{name}/{stored.version}/{PASSPORT}"]
         passport = world.registry.read(stored, blob)
     state, last = _state(outcome), said[-1] if said else Review()
@@ -79,11 +80,13 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
     if as_json:
         print_json(
             "review", 0, reference=stored.reference, state=state, by=last.by, reason=last.reason, why=why,
-            decisions=plain(said), passport=json.loads(passport),
+            decisions=plain(said), gates=plain(gates), passport=json.loads(passport),
         )  # fmt: skip
         return 0
     told = {f"{word.state}": f"by {_who(word)} at {word.at}: {word.reason or '-'}" for word in said[-1:]}
     more = {"others": f"{len(said) - 1} decisions before; --json lists them"} if said[1:] else {}
+    closed = [f"{g.rule}: {g.has}, needs {g.needs}" for g in gates if not g.holds]
+    more |= {"policy": "; ".join(closed) or f"{len(gates)} gates hold"} if gates else {}
     shown = {"digest": stored.digest} | summary(passport) | told | more | ({"why": why} if why else {})
     print_facts(f"{name} v{stored.version} for {target_name}: {state}", shown)
     click.echo(stored.reference)

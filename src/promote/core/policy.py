@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from promote.core.plain_yaml import plain_yaml
 from promote.core.target_rows import problems, refuse
 from promote.errors import InputError
 
+EVIDENCE = ("review", "verdict", "signature")
 FILE_NAME = "promotion_policy.yaml"
 _LARGEST = 64 * 1024
 _HINT = "docs/reference/policy.md shows every key"
@@ -112,6 +113,14 @@ class Terms(_Part):
     requests: bool = False
     identity: Literal["claimed", "proven"] = "claimed"
     freeze: tuple[Window, ...] = Field(default=(), max_length=100)
+
+    @field_validator("evidence")
+    @classmethod
+    def _known_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            if kind not in EVIDENCE and "/" not in kind:
+                raise ValueError(f"expected {', '.join(EVIDENCE)} or a media type")
+        return kinds
 
     @model_validator(mode="after")
     def _requests_count(self) -> "Terms":

@@ -7,6 +7,7 @@ It touches nothing itself.
 from promote.pipeline.benching import Bench, Loads, bench
 from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, judge_further, promote_further
+from promote.pipeline.gating import gate
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
 from promote.pipeline.reviewing import Outcome, Waiting, case_of, review_model, standing, waiting
 from promote.pipeline.serving import Serving, Status, status
@@ -29,6 +30,7 @@ __all__ = [
     "bench",
     "case_of",
     "deploy",
+    "gate",
     "judge_further",
     "promote_further",
     "promote_model",

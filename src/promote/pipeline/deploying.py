@@ -7,17 +7,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from promote.core.facts import Target
+from promote.core.gates import GateFailed
 from promote.core.review import Approved, NotApproved, Rejected, approve
 from promote.core.rules.engine import check
 from promote.core.stages import Deployed, Deployment, Stored
 from promote.core.verdict import Compatible, Incompatible, Undecided, judge
 from promote.errors import NotFound
+from promote.pipeline.gating import closed
 from promote.pipeline.noting import note
 from promote.pipeline.reviewing import case_of, standing
 from promote.pipeline.switching import switch
 from promote.ports import World
 
-Refused = NotApproved | Rejected | Incompatible | Undecided
+Refused = NotApproved | Rejected | GateFailed | Incompatible | Undecided
 
 
 def deploy(
@@ -41,6 +43,9 @@ def deploy(
         approved = _approved(name, reference, target, world)
         if not isinstance(approved, Approved):
             return approved
+        if failed := closed(approved.stored, target, world):
+            step.say(failed.word)
+            return failed
         step.say(f"version {approved.stored.version}, {approved.stored.digest}")
     with world.store.lock(name):
         outcome = _bring_up(approved, by, world)

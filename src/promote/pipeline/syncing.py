@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from promote.core.agent import Agent, Event, Remembered, Wanted
+from promote.core.gates import GateFailed
 from promote.core.review import NotApproved, Rejected
 from promote.core.stages import Deployed, Deployment
 from promote.core.verdict import Incompatible, Undecided
@@ -128,7 +129,7 @@ def _waiting(name: str, known: Remembered, now: float) -> Event:
 
 
 def _why(refused: Refused) -> str:
-    if isinstance(refused, NotApproved | Rejected):
+    if isinstance(refused, NotApproved | Rejected | GateFailed):
         return refused.reason
     gravest = [finding for finding in refused.findings if finding.outcome.value in ("broken", "unknown")]
     return "; ".join(f"{finding.rule}: {finding.has}" for finding in gravest[:3])

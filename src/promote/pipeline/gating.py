@@ -1,0 +1,60 @@
+"""What a policy asks beside approvals, held against what is there now."""
+
+from datetime import UTC, datetime
+
+from promote.core.facts import Target
+from promote.core.gates import Found, Gate, GateFailed, Told, asks, gates, read_passport
+from promote.core.layout import PASSPORT
+from promote.core.stages import Stored
+from promote.ports import World
+
+
+def gate(stored: Stored, target: Target, world: World, *, at_target: bool = False) -> tuple[Gate, ...]:
+    """Every gate of the target's policy; nothing is asked of anybody where it has none.
+
+    Args:
+        stored: the release.
+        target: where to.
+        world: the parts.
+        at_target: what serves is asked of the target's own record, which a reviewer's machine cannot read; else MLflow
+            says it, where a person may have moved the alias.
+
+    Raises:
+        NotFound: what serves there is not in the registry, so nothing can be held against it.
+    """
+    terms = world.policy.terms
+    if not asks(terms):
+        return ()
+    compares = any(t.max_drop is not None or t.max_rise is not None for t in terms.metrics.values())
+    found = Found(
+        told=_told(stored, world),
+        live=_live(stored, target, world, at_target) if compares else None,
+        kinds=frozenset(r.artifact_type for r in world.registry.referrers(stored)) if terms.evidence else frozenset(),
+        probed=target.probed.date if target.probed else "",
+        collected=world.matrix.tables.collected,
+        moment=datetime.now(UTC),
+    )
+    return gates(terms, found)
+
+
+def closed(stored: Stored, target: Target, world: World) -> GateFailed | None:
+    """The gates, where one does not hold."""
+    all_of_them = gate(stored, target, world, at_target=True)
+    return None if all(g.holds for g in all_of_them) else GateFailed(all_of_them)
+
+
+def _live(stored: Stored, target: Target, world: World, at_target: bool) -> Told | None:
+    """Of the version that serves, unless it is this one."""
+    if at_target:
+        now = world.store.current(stored.name)
+        digest = now.digest if now else ""
+    else:
+        desired = world.ledger.desired(target.name).get(stored.name)
+        digest = desired.digest if desired else ""
+    if digest in ("", stored.digest):
+        return None
+    return _told(world.registry.resolve(stored.name, digest), world)
+
+
+def _told(stored: Stored, world: World) -> Told:
+    return read_passport(world.registry.read(stored, stored.files[f"{stored.name}/{stored.version}/{PASSPORT}"]))
