@@ -73,6 +73,8 @@ COMMANDS = {
     "sync-help": ("sync", "--help"),
     "smoke-help": ("smoke", "--help"),
     "bench-help": ("bench", "--help"),
+    "review-help": ("review", "--help"),
+    "policy-check-help": ("policy", "check", "--help"),
     "template-help": ("template", "--help"),
     "template-write-help": ("template", "write", "--help"),
     "template-list": ("template", "list"),
@@ -128,5 +130,40 @@ def test_show_prints_what_it_did(golden, bundles, name):
     golden(name, *SHOWN[name])
 
 
+POLICY = """\
+schema: promote.policy/1
+targets:
+  proteus:
+    metrics: {f1: {min: 0.95, max_drop: 0.01}}
+    parity: {max_absolute: 1.0e-5}
+    evidence: [signature]
+    licences: [mit]
+    freeze: [{start: 2999-12-20T00:00:00Z, end: 3000-01-04T00:00:00Z}]
+"""
+GATED = {
+    "policy-check": POLICY,
+    "policy-check-json": POLICY,
+    "policy-check-none": "schema: promote.policy/1\ntargets: {}\n",
+    "policy-check-wrong": POLICY.replace("licences", "licenses"),
+}
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_policy_check_prints_what_it_did(golden, monkeypatch, name):
+    import promote.adapters.tracking.ledger as tracking
+    from tests.fakes.tracking import FakeLedger
+
+    monkeypatch.setattr(tracking, "open_ledger", lambda *_, **__: FakeLedger())
+    worst = PASSPORT["parity"]["differences"][0] | {"max_relative": 2e-5}
+    parity = PASSPORT["parity"] | {"differences": [worst]}
+    passport = canonical(PASSPORT | {"version": 1, "parity": parity})
+    bundle = make_bundle({"model.onnx": b"weights of ner"}, version=1, passport=passport)
+    open_registry("oci:bundles", env={}).push(bundle, Steps())
+    with Path("promote.toml").open("a") as settings:
+        settings.write("[targets.proteus]\nreview = false\n")
+    Path("promotion_policy.yaml").write_text(GATED[name])
+    golden(name, "policy", "check", "ner:v1", *CPU, *(("--json",) if name.endswith("json") else ()))
+
+
 def test_every_golden_file_has_its_command():
-    assert {path.stem for path in FOLDER.glob("*.txt")} >= {*COMMANDS, *SHOWN}
+    assert {path.stem for path in FOLDER.glob("*.txt")} >= {*COMMANDS, *SHOWN, *GATED}
