@@ -7,8 +7,14 @@ import pytest
 from tests.parts.ssh_server import SSHD
 
 # Not asked of every machine, so no skip: installing Debian's openssh-server starts one that the network reaches.
-collect_ignore = [] if SSHD else ["contract/test_probe_ssh.py"]
-pytest_plugins = ["tests.parts.registry", "tests.parts.mlflow_server", "tests.parts.triton"]
+collect_ignore = [] if SSHD else ["contract/test_probe_ssh.py", "contract/test_ssh_repository.py"]
+pytest_plugins = [
+    "tests.parts.registry",
+    "tests.parts.mlflow_server",
+    "tests.parts.triton",
+    "tests.parts.s3_server",
+    "tests.parts.ssh_host",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

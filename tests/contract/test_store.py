@@ -1,4 +1,4 @@
-"""The ``Store`` port: one suite for the fake and for a folder on disk."""
+"""The ``Store`` port: one suite for the fake, a folder on disk, a bucket and a folder of another host."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from promote.adapters.model_repository import ModelRepository
+from promote.adapters.remote_repository import RemoteRepository
+from promote.adapters.repository.s3 import S3Space
+from promote.adapters.repository.ssh import SshSpace
 from promote.core.bundle_files import read_config
 from promote.core.golden import split
 from promote.core.passport import sha256
+from promote.core.repository_place import S3Place, SshPlace
 from promote.core.stages import Deployed
 from promote.errors import InputError, IntegrityError, NotFound, PromoteError, Unavailable
 from tests.fakes.bundle import TOLERANCE, Bundle, bundle, contents, fetched, lying, samples
 from tests.fakes.store import FakeStore
+from tests.parts.s3_server import S3
+from tests.parts.ssh_server import SSHD
 
 if TYPE_CHECKING:
     from promote.ports import Store
@@ -49,8 +55,36 @@ class Shop:
         return deployed
 
 
-@pytest.fixture(params=["fake", "folder"])
+def named(data: bytes, name: str) -> tuple[int, ...]:
+    return tuple(read_config(data, name).version_policy.specific.versions)
+
+
+def bucket_shop(s3: S3, folder: Path) -> Shop:
+    """A repository in a fresh bucket, looked into by another client."""
+    bucket = s3.bucket()
+
+    def keys(start: str) -> list[str]:
+        return [item["Key"] for item in s3.client.list_objects_v2(Bucket=bucket, Prefix=start).get("Contents", [])]
+
+    def policy(name: str) -> tuple[int, ...]:
+        key = f"repo/models/{name}/config.pbtxt"
+        if key not in keys(key):
+            raise FileNotFoundError(key)
+        return named(s3.client.get_object(Bucket=bucket, Key=key)["Body"].read(), name)
+
+    def versions(name: str) -> set[int]:
+        home = f"repo/models/{name}/"
+        found = {key.removeprefix(home).split("/")[0] for key in keys(home)} - {"config.pbtxt"}
+        return {int(version) for version in found}
+
+    store = RemoteRepository(S3Space(S3Place(bucket, "repo/models")), by="tests", work=folder)
+    return Shop(store, folder, policy, versions)
+
+
+@pytest.fixture(params=["fake", "folder", "s3", *(["ssh"] if SSHD else [])])
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
+    if request.param == "s3":
+        return bucket_shop(request.getfixturevalue("s3"), tmp_path)
     if request.param == "fake":
         fake = FakeStore()
         return Shop(fake, tmp_path, fake.policy.__getitem__, lambda name: {v for n, v in fake.placed if n == name})
@@ -58,12 +92,15 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
     root.mkdir()
 
     def policy(name: str) -> tuple[int, ...]:
-        config = read_config((root / name / "config.pbtxt").read_bytes(), name)
-        return tuple(config.version_policy.specific.versions)
+        return named((root / name / "config.pbtxt").read_bytes(), name)
 
     def versions(name: str) -> set[int]:
         return {int(p.name) for p in (root / name).glob("*/")} if (root / name).exists() else set()
 
+    if request.param == "ssh":
+        request.getfixturevalue("calypso")
+        store = RemoteRepository(SshSpace(SshPlace("", "calypso", 0, str(root))), by="tests", work=tmp_path)
+        return Shop(store, tmp_path, policy, versions)
     return Shop(ModelRepository(root, by="tests"), tmp_path, policy, versions)
 
 

@@ -65,7 +65,13 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
         "StrictModes": "no", "PidFile": "none", "PasswordAuthentication": "no", "UsePAM": "no",
         "SetEnv": f"PATH={programs}:/usr/bin:/bin",
     }  # fmt: skip
-    known = ("StrictHostKeyChecking no", "UserKnownHostsFile /dev/null", "LogLevel ERROR", "IdentitiesOnly yes")
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text()}")
+    known = (
+        f"UserKnownHostsFile {folder / 'known'}",
+        "GlobalKnownHostsFile /dev/null",
+        "LogLevel ERROR",
+        "IdentitiesOnly yes",
+    )
     blocks = [
         "\n  ".join((f"Host {name}", "HostName 127.0.0.1", f"Port {port}", f"User {getpass.getuser()}",
                      f"IdentityFile {folder / key}", *known))

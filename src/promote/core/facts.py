@@ -278,7 +278,7 @@ class Target:
         host: what is known of it.
         http: Triton's HTTP endpoint, ``host:port`` or ``https://host[:port][/prefix]``.
         grpc: Triton's gRPC endpoint, ``host:port`` or ``grpcs://host[:port]``.
-        model_repository: where Triton reads models from: a folder here.
+        model_repository: where Triton reads models from: a folder here, ``s3://...`` or ``ssh://...``.
         review: a person must approve a version before it is deployed here.
         max_batch_size: largest batch a client may send.
         max_sequence: longest sequence a client may send; ``None``: the matrix's own.

@@ -16,6 +16,8 @@ from promote.core.endpoint import EXPECTED, parse_endpoint
 from promote.core.facts import Fact, HostFacts, Target
 from promote.core.matrix_rows import Capability, Count, Release, Version
 from promote.core.names import printable
+from promote.core.repository_place import EXPECTED as PLACES
+from promote.core.repository_place import parse_place
 from promote.errors import InputError
 
 _TARGET_NAME = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
@@ -42,6 +44,14 @@ def _distinct(headers: dict[str, str]) -> dict[str, str]:
     if len({name.lower() for name in headers}) != len(headers):
         raise ValueError("names a header twice")
     return headers
+
+
+def _repository(text: str) -> str:
+    try:
+        parse_place(text)
+    except InputError as error:
+        raise ValueError(PLACES) from error
+    return text
 
 
 HttpEndpoint = Annotated[str, _endpoint("http")]
@@ -84,7 +94,7 @@ class TargetRow(BaseModel):
     ca_file: str = ""
     client_certificate: str = ""
     client_key: str = ""
-    model_repository: str = ""
+    model_repository: Annotated[str, AfterValidator(_repository)] = ""
     review: bool = True
     max_batch_size: Count = 8
     max_sequence: Count | None = None

@@ -107,15 +107,25 @@ class Parts(Hosts):
         return TorchExporter(work, self.read_facts, limits)
 
     def store(self, target: Target) -> Store:
-        """The target's model repository, on this machine or mounted here."""
-        from promote.adapters.model_repository import ModelRepository
+        """The target's model repository: a folder, a bucket, or a folder of another host."""
+        from promote.core.repository_place import FolderPlace, S3Place, parse_place
 
         if not target.model_repository:
             raise InputError(
                 f"target {target.name} has no model repository",
                 hint=f'in promote.toml: [targets.{target.name}] model_repository = "/path"',
             )
-        return ModelRepository(self.settings.path(Path(target.model_repository)), by=current_user())
+        place = parse_place(target.model_repository)
+        if isinstance(place, FolderPlace):
+            from promote.adapters.model_repository import ModelRepository
+
+            return ModelRepository(self.settings.path(Path(place.path)), by=current_user())
+        from promote.adapters.remote_repository import RemoteRepository
+        from promote.adapters.repository.s3 import S3Space
+        from promote.adapters.repository.ssh import SshSpace
+
+        space = S3Space(place) if isinstance(place, S3Place) else SshSpace(place)
+        return RemoteRepository(space, by=current_user(), work=self.work_root())
 
     def server(self, target: Target) -> Server:
         """The target's Triton."""

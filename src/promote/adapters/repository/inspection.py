@@ -3,6 +3,7 @@
 Nothing is changed and nothing is raised of what is found: it is told as ``OnDisk``.
 """
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -85,27 +86,33 @@ def _config(shelf: Shelf, name: str, version: int, blob: Blob | None) -> tuple[s
     try:
         if blob is not None:
             verify(own, blob, f"the config of {name} version {version}")
-        placed = read_config(own.read_bytes(), name)
+        placed = own.read_bytes()
     except FileNotFoundError:
         return "", b""  # the version is not there: its files say so
     except IntegrityError as error:
         return error.message, b""
-    placed.version_policy.Clear()
-    placed.version_policy.specific.versions.append(version)
-    expected = config_text(placed)
+    text: bytes | None = None
+    with contextlib.suppress(FileNotFoundError):  # a link, or more than any configuration has, is read as none
+        text = now.read_bytes() if not now.is_symlink() and now.stat().st_size <= LARGEST_CONFIG else b"\xff"
+    return compare_config(placed, text, str(now), name, version)
+
+
+def compare_config(placed: bytes, now: bytes | None, shown: str, name: str, version: int) -> tuple[str, bytes]:
+    """Why ``now``, called ``shown``, is not the configuration of a version that was ``placed``, and what it should be."""
     try:
-        if now.is_symlink() or now.stat().st_size > LARGEST_CONFIG:
-            raise IntegrityError(f"{now} is no configuration that was placed")
-        text = now.read_bytes()
-        found = read_config(text, name)
-    except FileNotFoundError:
-        return f"{now} is missing", expected
+        own = read_config(placed, name)
     except IntegrityError as error:
-        return f"{now} was changed: {error.message}", expected
-    versions = found.version_policy.specific.versions
-    if version not in versions:
-        return f"{now} was changed: it does not serve version {version}", expected
-    placed.version_policy.CopyFrom(found.version_policy)
-    if text != config_text(placed):
-        return f"{now} was changed since it was placed", expected
-    return "", expected
+        return error.message, b""
+    own.version_policy.Clear()
+    own.version_policy.specific.versions.append(version)
+    expected = config_text(own)
+    if now is None:
+        return f"{shown} is missing", expected
+    try:
+        found = read_config(now, name)
+    except IntegrityError as error:
+        return f"{shown} was changed: {error.message}", expected
+    if version not in found.version_policy.specific.versions:
+        return f"{shown} was changed: it does not serve version {version}", expected
+    own.version_policy.CopyFrom(found.version_policy)
+    return (f"{shown} was changed since it was placed" if now != config_text(own) else ""), expected
