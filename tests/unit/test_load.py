@@ -142,6 +142,10 @@ def test_what_is_kept_comes_back_the_same_and_anything_else_is_refused(loaded, t
         path.write_text(json.dumps(spoiled))
         with pytest.raises(IntegrityError, match="holds no figures"):
             loaded.figures.of("desk", "times")
+        loaded.load.asked.clear()
+        with pytest.raises(IntegrityError, match="holds no figures"):
+            run(loaded)
+        assert loaded.load.asked == []  # told before anything is measured
 
 
 def test_a_disk_that_says_no_is_unavailable(loaded, tmp_path):

@@ -60,6 +60,7 @@ def bench(name: str, loads: Loads, target: Target, by: str, world: World) -> Ben
     """
     triton = world.server.require()
     live = live_version(name, target, world)
+    former = _former(live, target, world)  # before minutes of measuring: a damaged file is told now
     golden, tolerance = world.store.golden(name, live.version)
     cases = split(golden)
     case = "typical" if "typical" in cases else next(iter(cases))
@@ -83,7 +84,6 @@ def bench(name: str, loads: Loads, target: Target, by: str, world: World) -> Ben
                     step.say(f"{found.rate:.1f}/s, median {found.milliseconds[50]:.2f} ms")
                 measured.append(found)
     figures = _figures(live, target, triton, by, case, loads, measured)
-    former = _former(live, target, world)
     world.figures.keep(figures)
     return Bench(figures=figures, former=former, notes=(*notes, *_doubts(figures)))
 
