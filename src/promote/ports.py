@@ -26,6 +26,7 @@ from promote.core.stages import (
     Export,
     ExportPlan,
     Promotion,
+    Received,
     Release,
     RunRef,
     Stored,
@@ -120,6 +121,19 @@ class Registry(Protocol):
             AuthError, Unavailable: as the words say.
         """
 
+    def receive(self, stored: Stored, files: Mapping[str, str], config: bytes, step: Step) -> Received:
+        """Pushes, as ``push`` does, a bundle that another registry holds: the same bytes, so the same digest.
+
+        Args:
+            stored: as the other registry holds it.
+            files: what that one's ``fetch`` gave.
+            config: its config, verified by ``read``.
+            step: hears how many bytes are through.
+
+        Raises:
+            IntegrityError, AuthError, Unavailable: as ``push``.
+        """
+
     def resolve(self, name: str, reference: str) -> Stored:
         """The bundle that ``reference`` names now: ``vN``, another tag, or ``sha256:...``.
 
@@ -190,6 +204,12 @@ class Ledger(Protocol):
 
     def authors(self, name: str, version: int) -> frozenset[str]:
         """Who trained and who promoted this version, as far as that was said."""
+
+    def recorded(self, name: str, version: int) -> str:
+        """The digest that was recorded for this version; empty where none was."""
+
+    def located(self, stored: Stored) -> None:
+        """Notes where the version's bundle lies now."""
 
     def deployed(self, name: str, version: int, target: str, digest: str, state: str, *, alias: bool = True) -> None:
         """Notes on the version what the target serves now; of what is ``live`` the target's alias follows, or stays."""

@@ -370,3 +370,27 @@ def test_the_address_of_the_page_is_the_servers_own_and_holds_no_credentials(rea
         else f"mlflow ui --backend-store-uri {real.uri}"
     )
     assert promotion.ui == expected
+
+
+def test_where_a_bundle_lies_now_is_noted_and_what_was_recorded_is_told(part, name):
+    assert part.open().reserve(name, "id1", part.candidate()) == 1
+    assert part.open().recorded(name, 1) == ""
+    version, release = part.recorded(name)
+    assert part.open().recorded(name, version) == release.stored.digest
+    part.open().located(replace(release.stored, repository=f"ghcr.io/acme/{name}"))
+    assert part.open().recorded(name, version) == release.stored.digest
+    with pytest.raises(NotFound):
+        part.open().recorded(name, 9)
+
+
+def test_the_page_names_where_the_bundle_lies_now(real, name):
+    import mlflow
+
+    version, release = real.recorded(name)
+    said = {"description.md": f"**ner**, bundle: `{release.stored.reference}`".encode()}
+    real.open().record(release, "id1", said)
+    there = replace(release.stored, repository=f"ghcr.io/acme/{name}")
+    real.open().located(there)
+    seen = mlflow.MlflowClient(real.uri, registry_uri=real.uri).get_model_version(name, str(version))
+    assert seen.tags["promote.reference"] == there.reference
+    assert seen.description == f"**ner**, bundle: `{there.reference}`"

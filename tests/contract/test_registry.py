@@ -21,7 +21,7 @@ import yaml
 from promote.adapters.oci.failures import Again, refusal
 from promote.adapters.oci.registry import open_registry
 from promote.core.layout import content
-from promote.core.manifest import pack
+from promote.core.manifest import config_blob, pack
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.stages import Blob, Bundle
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, Unavailable
@@ -157,6 +157,41 @@ def test_what_was_pushed_comes_back(part: Part, tmp_path: Path) -> None:
     assert {p: Path(g).read_bytes() for p, g in goals.items()} == bytes_of(bundle)
     assert all(goal == str(tmp_path / "out" / path) for path, goal in goals.items())
     assert sum(p.is_file() for p in (tmp_path / "out").rglob("*")) == len(goals)
+
+
+def test_a_bundle_that_another_registry_holds_is_received_byte_for_byte(part: Part, tmp_path: Path) -> None:
+    bundle = unique()
+    origin = open_registry(f"oci:{tmp_path / 'origin'}", env={})
+    stored = origin.push(bundle, Steps()).stored
+    files = origin.fetch(stored, str(tmp_path / "files"), Steps())
+    config = origin.read(stored, config_blob(stored))
+    received = part.open().receive(stored, files, config, Steps())
+    assert received.stored.digest == stored.digest == part.open().resolve("ner", "v1").digest
+    assert received.stored.repository != stored.repository
+    assert received.sent + received.skipped == total(bundle)
+    back = part.open().fetch(received.stored, str(tmp_path / "back"), Steps())
+    assert {path: Path(file).read_bytes() for path, file in back.items()} == bytes_of(bundle)
+    assert part.open().push(bundle, Steps()).sent == 0  # as if it had been pushed here
+    again = part.open().receive(stored, files, config, Steps())
+    assert (again.sent, again.skipped) == (0, total(bundle))
+
+
+def test_bytes_that_changed_on_the_way_are_not_received(part: Part, tmp_path: Path) -> None:
+    origin = open_registry(f"oci:{tmp_path / 'origin'}", env={})
+    stored = origin.push(unique(), Steps()).stored
+    files = dict(origin.fetch(stored, str(tmp_path / "files"), Steps()))
+    config = origin.read(stored, config_blob(stored))
+    Path(files["ner/1/model.onnx"]).write_bytes(b"other bytes here")
+    with pytest.raises(IntegrityError):
+        part.open().receive(stored, files, config, Steps())
+    with pytest.raises(NotFound):
+        part.open().resolve("ner", "v1")
+    other = origin.push(replace(unique(), version=2), Steps()).stored
+    again = origin.fetch(other, str(tmp_path / "again"), Steps())
+    with pytest.raises(IntegrityError):
+        part.open().receive(other, again, b"x" * len(config), Steps())
+    with pytest.raises(NotFound):
+        part.open().resolve("ner", "v2")
 
 
 def test_the_same_bundle_again_writes_nothing(part: Part) -> None:

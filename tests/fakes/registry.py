@@ -8,12 +8,24 @@ from pathlib import Path
 
 from promote.core.facts import ModelFacts, Target
 from promote.core.layout import content
-from promote.core.manifest import pack, read_manifest
+from promote.core.manifest import config_blob, pack, read_manifest
 from promote.core.names import DIGEST, bundle_path, model_name
 from promote.core.parity import ParityProven, Tolerance
 from promote.core.passport import sha256
 from promote.core.referrers import Referrer, entry_of, pack_referrer, read_index, referrers_of, with_entries
-from promote.core.stages import Blob, Bundle, Candidate, Export, ExportPlan, Proven, Release, Run, SourceModel, Stored
+from promote.core.stages import (
+    Blob,
+    Bundle,
+    Candidate,
+    Export,
+    ExportPlan,
+    Proven,
+    Received,
+    Release,
+    Run,
+    SourceModel,
+    Stored,
+)
 from promote.core.verdict import Compatible
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
@@ -46,6 +58,22 @@ class FakeRegistry:
         self.manifests[tag] = self.manifests[bundle.name, packed.manifest.digest] = data
         step.update(total, total)
         return Release(bundle=bundle, stored=self._stored(bundle.name, data), sent=sent, skipped=skipped)
+
+    def receive(self, stored: Stored, files: Mapping[str, str], config: bytes, step: Step) -> Received:
+        here = self._stored(stored.name, stored.manifest)
+        tag = (stored.name, f"v{stored.version}")
+        if self.manifests.get(tag, stored.manifest) != stored.manifest:
+            raise IntegrityError(f"{tag} is another bundle", hint="version tags never move: promote the run again")
+        config_of = config_blob(here)
+        given = {blob.digest: (blob, _read(files[path])) for path, blob in here.files.items()}
+        given[config_of.digest] = (config_of, config)
+        new = {digest: _verified(*pair) for digest, pair in given.items() if digest not in self.blobs}
+        self.blobs |= new
+        total = sum(b.size for b in here.files.values()) + config_of.size + len(stored.manifest)
+        sent = sum(map(len, new.values())) + (0 if tag in self.manifests else len(stored.manifest))
+        self.manifests[tag] = self.manifests[stored.name, stored.digest] = stored.manifest
+        step.update(total, total)
+        return Received(stored=here, sent=sent, skipped=total - sent)
 
     def resolve(self, name: str, reference: str) -> Stored:
         if ":" in reference and not DIGEST.fullmatch(reference):

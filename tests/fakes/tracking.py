@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from promote.core.names import model_name
 from promote.core.review import APPROVED, PENDING, REJECTED, Review
-from promote.core.stages import Candidate, Promotion, Release, RunRef
+from promote.core.stages import Candidate, Promotion, Release, RunRef, Stored
 from promote.core.standing import Desired
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
@@ -36,6 +36,7 @@ class Version:
 
     promotion_id: str
     digest: str = ""
+    reference: str = ""
     reviews: dict[str, Review] = field(default_factory=dict)
     report: dict[str, bytes] = field(default_factory=dict)
     authors: frozenset[str] = frozenset()
@@ -87,6 +88,12 @@ class FakeLedger:
         if review.state not in _DECISIONS:
             raise InputError(f"{review.state!r} is no decision")
         self._version(name, version).reviews[target] = review if review.state != PENDING else Review()
+
+    def recorded(self, name: str, version: int) -> str:
+        return self._version(name, version).digest
+
+    def located(self, stored: Stored) -> None:
+        self._version(stored.name, stored.version).reference = stored.reference
 
     def report(self, name: str, version: int, target: str, by: str, text: str) -> None:
         self._version(name, version).agents[target, by.rpartition("@")[2]] = text

@@ -167,3 +167,16 @@ def test_a_target_that_cannot_be_planned_for_does_not_spoil_the_others():
     assert shared.targets == ("box",)
     assert isinstance(shared.refused["new"], Undecided)
     assert plan_for_all(candidate(), [container("31.01")], MATRIX).plan is None
+
+
+def test_a_target_that_rules_out_the_only_choice_there_is_is_refused_and_the_others_are_planned_for():
+    def gpu(name, driver):
+        facts = {"device": "gpu", "arch": "x86_64", "triton": "26.04", "gpu": "RTX 4090", "driver": driver}
+        return Target(name=name, host=HostFacts(**{key: Fact(value, "test") for key, value in facts.items()}))
+
+    shared = plan_for_all(candidate("onnx"), [gpu("late", "450.10"), gpu("new", "580.95")], MATRIX)
+    assert shared.targets == ("new",)
+    refused = shared.refused["late"]
+    assert isinstance(refused, Incompatible)
+    assert [finding.rule for finding in refused.findings] == ["driver-floor"]
+    assert plan_for_all(candidate("onnx"), [gpu("late", "450.10")], MATRIX).variants == ()

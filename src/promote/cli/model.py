@@ -3,10 +3,11 @@
 import click
 
 from promote.cli import options
+from promote.cli.handing import Handing, state_of
 from promote.cli.model_bundle import promote_bundle, say_next
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say, say_if_stale
-from promote.core.page import summary
+from promote.core.page import summary as summary_of
 from promote.core.parity import ParityFailed
 from promote.core.stages import Bundle, Promotion
 from promote.core.verdict import Incompatible, Undecided
@@ -21,6 +22,8 @@ from promote.core.verdict import Incompatible, Undecided
 @options.registry
 @click.option("--allow-pickle", is_flag=True, help="Load a pickled module, in a process without credentials.")
 @click.option("--dry-run", is_flag=True, help="Stop before anything outside this machine is written.")
+@options.summary
+@options.outputs
 @options.as_json
 @options.quiet
 @click.pass_obj
@@ -34,6 +37,8 @@ def command(
     registry: str,
     allow_pickle: bool,
     dry_run: bool,
+    summary: str,
+    outputs: str,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -54,6 +59,7 @@ def command(
             "--name, --model, --opset and --allow-pickle are about a run: a bundle stays as it is",
             click.get_current_context(),
         )
+    handing = Handing(summary, outputs)
     base = registry or (options.split_base(subject) if bundle else "")
     wiring = open_wiring(config, choose(quiet or as_json), registry=base, allow_pickle=allow_pickle)
     say_if_stale(wiring.matrix)
@@ -67,19 +73,26 @@ def command(
     target = wiring.target(target_name)
     if bundle:
         reference = options.split_reference(subject)
-        return promote_bundle(wiring, target, *reference, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        return promote_bundle(
+            wiring, target, *reference, dry_run=dry_run, as_json=as_json, quiet=quiet, handing=handing
+        )
     with wiring.world(target) as world:
         outcome = promote_model(order, target, world)
         if isinstance(outcome, Promotion):
-            return _promoted(outcome, as_json, quiet)
+            return _promoted(outcome, as_json, quiet, handing)
         if isinstance(outcome, Prepared):
-            return _prepared(outcome.bundle, as_json)
-    return _refused(outcome, as_json)
+            return _prepared(outcome.bundle, as_json, handing)
+    return _refused(outcome, as_json, handing)
 
 
-def _promoted(promotion: Promotion, as_json: bool, quiet: bool) -> int:
+def _promoted(promotion: Promotion, as_json: bool, quiet: bool, handing: Handing) -> int:
     release, bundle = promotion.release, promotion.release.bundle
     stored = release.stored
+    _hand(bundle, handing, {"bundle": stored.reference, "review": promotion.review})
+    handing.give(
+        digest=stored.digest, reference=stored.reference, name=bundle.name, version=str(bundle.version),
+        verdict=bundle.verdict.word, state=state_of(promotion.review),
+    )  # fmt: skip
     if as_json:
         print_json(
             "model", 0, reference=stored.reference, digest=stored.digest, name=bundle.name, version=bundle.version,
@@ -100,13 +113,20 @@ def _tell(promotion: Promotion) -> None:
     say()
     print_facts(
         f"{bundle.name} v{bundle.version}",
-        summary(bundle.passport) | {"look at": promotion.ui, "report": promotion.report},
+        summary_of(bundle.passport) | {"look at": promotion.ui, "report": promotion.report},
     )
     say()
     say_next(bundle.name, bundle.version, bundle.target.name, promotion.review)
 
 
-def _prepared(bundle: Bundle, as_json: bool) -> int:
+def _hand(bundle: Bundle, handing: Handing, more: dict[str, str]) -> None:
+    facts = {"model": f"{bundle.name} v{bundle.version}"} | summary_of(bundle.passport) | more
+    handing.verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings, facts)
+
+
+def _prepared(bundle: Bundle, as_json: bool, handing: Handing) -> int:
+    _hand(bundle, handing, {"dry run": "nothing was pushed or recorded"})
+    handing.give(name=bundle.name, version=str(bundle.version), verdict=bundle.verdict.word)
     files = {path: blob.size for path, blob in bundle.files.items()}
     if as_json:
         print_json(
@@ -116,16 +136,20 @@ def _prepared(bundle: Bundle, as_json: bool) -> int:
     say()
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
-    print_facts(f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", summary(bundle.passport))
+    print_facts(
+        f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", summary_of(bundle.passport)
+    )
     for path, size in files.items():
         click.echo(f"{size:>12}  {path}")
     return 0
 
 
-def _refused(outcome: Incompatible | Undecided | ParityFailed, as_json: bool) -> int:
+def _refused(outcome: Incompatible | Undecided | ParityFailed, as_json: bool, handing: Handing) -> int:
     from promote.core.passport import plain
 
+    handing.give(verdict=outcome.word)
     if isinstance(outcome, ParityFailed):
+        handing.reasons(outcome.word, outcome.reasons)
         code = CODES[outcome.word]
         if as_json:
             print_json(
@@ -138,6 +162,7 @@ def _refused(outcome: Incompatible | Undecided | ParityFailed, as_json: bool) ->
         else:
             print_parity_failed(outcome)
         return code
+    handing.verdict(outcome.word, outcome.target, outcome.findings, {})
     code = CODES[outcome.word]
     if as_json:
         print_json("model", code, verdict=outcome.word, target=outcome.target, findings=plain(outcome.findings))

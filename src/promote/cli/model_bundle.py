@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from promote.cli.handing import Handing, state_of
 from promote.cli.render import CODES, print_facts, print_json, print_verdict, say
 from promote.core.passport import plain
 from promote.core.stages import Stored
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
 
 
 def promote_bundle(
-    wiring: "Wiring", target: "Target", name: str, reference: str, *, dry_run: bool, as_json: bool, quiet: bool
+    wiring: "Wiring",
+    target: "Target",
+    name: str,
+    reference: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    handing: Handing,
 ) -> int:
     """Judges the bundle for the target and attaches the verdict to it; the exit code."""
     from promote.pipeline import judge_further, promote_further
@@ -29,9 +38,15 @@ def promote_bundle(
         with world.progress.stage("check", f"against {target.name}") as step:
             verdict = judge_further(stored, subject.findings(target, world.matrix), target)
             step.say(verdict.word)
+        handing.verdict(verdict.word, verdict.target, verdict.findings, {"bundle": stored.reference})
         if not isinstance(verdict, Compatible):
+            handing.give(digest=stored.digest, verdict=verdict.word)
             return _refused(verdict, stored, as_json)
         further = None if dry_run else promote_further(verdict, target, world)
+    handing.give(
+        digest=stored.digest, reference=stored.reference, name=name, version=str(stored.version), verdict=verdict.word,
+        **({"state": state_of(further.review)} if further else {}),
+    )  # fmt: skip
     if as_json:
         review = further.review if further else ""
         evidence = further.evidence if further else ""

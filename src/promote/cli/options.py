@@ -19,6 +19,13 @@ registry: Decorator = click.option(
 as_json: Decorator = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 quiet: Decorator = click.option("--quiet", "-q", is_flag=True, help="No progress and no summary: stdout alone.")
 
+summary: Decorator = click.option(
+    "--summary", metavar="FILE", default="", help="Append the verdict as Markdown, for $GITHUB_STEP_SUMMARY."
+)
+outputs: Decorator = click.option(
+    "--outputs", metavar="FILE", default="", help="Append name=value lines, for $GITHUB_OUTPUT."
+)
+
 
 def split_reference(text: str, *, newest: bool = False) -> tuple[str, str]:
     """``ner:v3`` or ``ner@sha256:...`` (a registry before the name is allowed and must be the configured one's).

@@ -3,6 +3,7 @@
 import click
 
 from promote.cli import options
+from promote.cli.handing import Handing
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_json, print_table, print_verdict, say
 from promote.core.choices import Tried
@@ -15,10 +16,17 @@ from promote.core.plan import SharedPlan, Variant
 @click.option("--target", "names", metavar="NAME", multiple=True, required=True, help="Host to serve on; may repeat.")
 @click.option("--model", "model_name", default="", help="Which model, where the run logged several.")
 @click.option("--opset", type=click.IntRange(7, 99), default=None, help="ONNX opset; else chosen for the targets.")
+@options.summary
 @options.as_json
 @click.pass_obj
 def command(
-    config: str | None, run_id: str, names: tuple[str, ...], model_name: str, opset: int | None, as_json: bool
+    config: str | None,
+    run_id: str,
+    names: tuple[str, ...],
+    model_name: str,
+    opset: int | None,
+    summary: str,
+    as_json: bool,
 ) -> int:
     """Say what the model of MLflow run RUN_ID would be exported to, so that it loads on every target.
 
@@ -33,6 +41,8 @@ def command(
     shared = plan_for_all(wiring.candidate(run_id, model_name), targets, wiring.matrix, opset=opset)
     code = max((CODES[verdict.word] for verdict in shared.refused.values()), default=0)
     code = 10 if any(CODES[verdict.word] == 10 for verdict in shared.refused.values()) else code
+    for name, verdict in shared.refused.items():
+        Handing(summary).verdict(verdict.word, name, verdict.findings, {"run": run_id})
     if as_json:
         _print_json(shared, code, run_id)
     else:

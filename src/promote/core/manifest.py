@@ -200,6 +200,16 @@ def read_manifest(data: bytes, repository: str, name: str) -> Stored:
     )
 
 
+def config_blob(stored: Stored) -> Blob:
+    """Digest and size of the bundle's config, by its manifest.
+
+    Raises:
+        IntegrityError: as ``read_manifest``.
+    """
+    config = strict_json(stored.manifest, f"the manifest {stored.reference}")["config"]
+    return Blob(checked_digest(config["digest"]), config["size"])
+
+
 def _path(annotations: dict[str, str], where: str) -> str:
     path = annotations.get(FILE_PATH, "")
     if annotations.get(TITLE, path) != path:  # two readers would write two files

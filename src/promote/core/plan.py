@@ -138,11 +138,14 @@ def plan_for_all(
     tried: dict[str, tuple[Tried, ...]] = {}
     for target in targets:
         made = plan_export(candidate, target, matrix, opset=opset)
+        rows = tried[target.name] = try_all(candidate, target, matrix, opset)
+        if isinstance(made, ExportPlan) and not any(one.accepted for one in rows):
+            # As of an ONNX model, which is passed through: what rules out its own choice, the first, refuses the target.
+            made = Incompatible(target.name, rows[0].broken)
         if isinstance(made, ExportPlan):
             plans[target.name] = made
         else:
             refused[target.name] = made
-        tried[target.name] = try_all(candidate, target, matrix, opset)
     variants = tuple(_variants(plans, {name: tried[name] for name in plans}))
     plan = variants[0].plan if len(variants) == 1 else None
     return SharedPlan(plan, tuple(plans), refused, variants, tried)

@@ -230,6 +230,21 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A bundle that came from another registry, byte for byte.
+
+    Args:
+        stored: how this registry holds it; the digest is the same.
+        sent: bytes that really travelled.
+        skipped: bytes the registry had already.
+    """
+
+    stored: Stored
+    sent: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
     """A release recorded where the reviewer looks.
 

@@ -9,6 +9,7 @@ from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, judge_further, promote_further
 from promote.pipeline.gating import gate
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
+from promote.pipeline.pushing import Pushed, push_bundle
 from promote.pipeline.reviewing import Outcome, Waiting, case_of, review_model, standing, waiting
 from promote.pipeline.serving import Serving, Status, status
 from promote.pipeline.smoking import Smoke, smoke
@@ -22,6 +23,7 @@ __all__ = [
     "Order",
     "Outcome",
     "Prepared",
+    "Pushed",
     "Refusal",
     "Serving",
     "Smoke",
@@ -35,6 +37,7 @@ __all__ = [
     "promote_further",
     "promote_model",
     "prove",
+    "push_bundle",
     "review_model",
     "rollback",
     "smoke",

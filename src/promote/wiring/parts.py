@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +28,22 @@ class Parts(Hosts):
     @cached_property
     def registry(self) -> Registry:
         """The registry or layout of ``--registry`` or the settings."""
+        return self._registry(self.registry_base, os.environ)
+
+    def registry_at(self, url: str) -> Registry:
+        """Another registry or layout; the user and password of the environment are for the host of ``registry`` alone."""
+        from promote.adapters.oci.credentials import login_of
+
+        there = dataclasses.replace(self, registry_url=url)
+        return self._registry(there.registry_base, login_of(os.environ, self.registry_host, there.registry_host))
+
+    def _registry(self, base: str, env: Mapping[str, str]) -> Registry:
         from promote.adapters.oci.registry import open_registry
 
         work = self.settings.path(self.settings.work_dir)
         return open_registry(
-            self.registry_base,
-            env=os.environ,
+            base,
+            env=env,
             limits=self.matrix.tables.registries,
             uploads=work / "uploads",
             mounts=work / "mounts",

@@ -6,6 +6,7 @@ Not here: the form of the manifest (``core.manifest``) and how bytes travel (``h
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from promote.adapters.oci import attached
@@ -15,12 +16,12 @@ from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.origin import parse_origin
 from promote.adapters.oci.store import BlobsGone, BlobStore
 from promote.adapters.oci.upload_limits import crew_in_time, refuse_too_large
-from promote.core.manifest import pack, read_manifest
+from promote.core.manifest import config_blob, pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
 from promote.core.referrers import FALLBACK_TAG, Referrer
 from promote.core.registries import limits_of
-from promote.core.stages import Blob, Bundle, Release, Stored
+from promote.core.stages import Blob, Bundle, Received, Release, Stored
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
 
@@ -74,17 +75,29 @@ class OciRegistry:
     def push(self, bundle: Bundle, step: Step) -> Release:
         """See ``promote.ports.Registry``."""
         packed = pack(bundle)
-        store = self._at(bundle.name)
-        stored = read_manifest(packed.manifest.data or b"", store.repository, bundle.name)
-        tag = f"v{bundle.version}"
-        there = _names(store, tag, packed.manifest)
-        blobs = [*(blob for _, blob in sorted(bundle.files.items())), packed.config]
-        total = sum(blob.size for blob in blobs) + packed.manifest.size
+        stored = read_manifest(packed.manifest.data or b"", self._at(bundle.name).repository, bundle.name)
+        sent, total = self._send(stored, bundle.files, packed.config, step)
+        return Release(bundle=bundle, stored=stored, sent=sent, skipped=total - sent)
+
+    def receive(self, stored: Stored, files: Mapping[str, str], config: bytes, step: Step) -> Received:
+        """See ``promote.ports.Registry``."""
+        here = read_manifest(stored.manifest, self._at(stored.name).repository, stored.name)
+        blobs = {path: replace(blob, path=files[path]) for path, blob in here.files.items()}
+        sent, total = self._send(here, blobs, replace(config_blob(here), data=config), step)
+        return Received(stored=here, sent=sent, skipped=total - sent)
+
+    def _send(self, stored: Stored, files: Mapping[str, Blob], config: Blob, step: Step) -> tuple[int, int]:
+        """Sends what is not there, the manifest and its tag last; bytes sent, and bytes in all."""
+        store, tag = self._at(stored.name), f"v{stored.version}"
+        manifest = Blob(stored.digest, len(stored.manifest), data=stored.manifest)
+        there = _names(store, tag, manifest)
+        blobs = [*(blob for _, blob in sorted(files.items())), config]
+        total = sum(blob.size for blob in blobs) + manifest.size
         distinct = {blob.digest: blob for blob in blobs}.values()
-        refuse_too_large(bundle, self._limits)
-        crew = crew_in_time(bundle, self._limits, store)
+        refuse_too_large(files, self._limits)
+        crew = crew_in_time(files, self._limits, store)
         new = sum(blob.size for blob in distinct)
-        before = total - packed.manifest.size - new  # bytes of files that are another file once more
+        before = total - manifest.size - new  # bytes of files that are another file once more
 
         def send(through: bool) -> int:
             moves = [Move(blob.size, _sending(store, blob), blob.size if through else 0) for blob in distinct]
@@ -93,13 +106,13 @@ class OciRegistry:
         sent = send(through=False)
         if not there:
             try:
-                _publish(store, tag, packed.manifest)
+                _publish(store, tag, manifest)
             except BlobsGone:  # collected by the registry since: each is asked for once more
                 sent = min(new, sent + send(through=True))
-                _publish(store, tag, packed.manifest)
-            sent += packed.manifest.size
+                _publish(store, tag, manifest)
+            sent += manifest.size
         step.update(total, total)
-        return Release(bundle=bundle, stored=stored, sent=sent, skipped=total - sent)
+        return sent, total
 
     def resolve(self, name: str, reference: str) -> Stored:
         """See ``promote.ports.Registry``."""

@@ -3,22 +3,24 @@
 Not here: what the limits are (``core.registries``) and how a rate is measured (``upload_rate``).
 """
 
+from collections.abc import Mapping
+
 from promote.adapters.oci.moves import AT_ONCE
 from promote.adapters.oci.store import BlobStore
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.registries import at_once, rate_matters
-from promote.core.stages import Bundle
+from promote.core.stages import Blob
 from promote.errors import InputError, Unavailable
 
 
-def refuse_too_large(bundle: Bundle, limits: RegistryLimits | None) -> None:
+def refuse_too_large(files: Mapping[str, Blob], limits: RegistryLimits | None) -> None:
     """Passes where the registry takes every file, by its size.
 
     Raises:
         InputError: a file beyond what it takes.
     """
     most = limits.largest_layer if limits else None
-    path, blob = max(bundle.files.items(), key=lambda item: item[1].size)
+    path, blob = max(files.items(), key=lambda item: item[1].size)
     if limits and most and blob.size > most:
         raise InputError(
             f"{path} has {blob.size:,} bytes, {limits.host} takes {most:,} at most ({limits.source})",
@@ -27,13 +29,13 @@ def refuse_too_large(bundle: Bundle, limits: RegistryLimits | None) -> None:
         )
 
 
-def crew_in_time(bundle: Bundle, limits: RegistryLimits | None, store: BlobStore) -> int:
+def crew_in_time(files: Mapping[str, Blob], limits: RegistryLimits | None, store: BlobStore) -> int:
     """How many files may travel at once, so that each arrives in the time that the registry gives it.
 
     Raises:
         Unavailable: the largest would not even alone, at the rate that was measured.
     """
-    blobs = {blob.digest: blob for blob in bundle.files.values()}
+    blobs = {blob.digest: blob for blob in files.values()}
     if limits is None or not rate_matters(limits, [blob.size for blob in blobs.values()], AT_ONCE):
         return AT_ONCE
     sizes = [blob.size for blob in blobs.values() if not store.has(blob) and not store.mount(blob)]
@@ -42,7 +44,7 @@ def crew_in_time(bundle: Bundle, limits: RegistryLimits | None, store: BlobStore
     rate = store.rate()
     if crew := at_once(limits, sizes, rate, AT_ONCE):
         return crew
-    path = next(path for path, blob in bundle.files.items() if blob.size == max(sizes))
+    path = next(path for path, blob in files.items() if blob.size == max(sizes))
     raise Unavailable(
         f"{path} has {max(sizes):,} bytes: about {max(sizes) / rate / 60:,.0f} minutes at the {rate / 1e6:,.1f} MB/s measured to "
         f"{limits.host}, where an upload ends after {(limits.upload_seconds or 0) / 60:,.0f} ({limits.source})",

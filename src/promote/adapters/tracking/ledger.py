@@ -16,7 +16,7 @@ from promote.adapters.tracking.tags import agent_tag, alias_of, deployed_tag, re
 from promote.adapters.tracking.versions import ID_TAG, Versions, recorded, versions_of
 from promote.core.names import printable
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
-from promote.core.stages import Candidate, Promotion, Release
+from promote.core.stages import Candidate, Promotion, Release, Stored
 from promote.core.standing import Desired
 from promote.errors import InputError, IntegrityError
 from promote.ports import Ledger
@@ -120,6 +120,19 @@ class MlflowLedger:
         )
         if review.state != first:
             versions.tag(version, {review_tag(target): review.state})
+
+    def recorded(self, name: str, version: int) -> str:
+        """See ``promote.ports.Ledger``."""
+        return printable(self._versions(name).tags(version).get("promote.digest", ""))
+
+    def located(self, stored: Stored) -> None:
+        """See ``promote.ports.Ledger``. The page names the new place as the tag does."""
+        versions = self._versions(stored.name)
+        old = versions.tags(stored.version).get("promote.reference", "")
+        new = printable(stored.reference, 1000)
+        if old and old in (text := versions.description(stored.version)):
+            versions.describe(stored.version, text.replace(old, new))
+        versions.tag(stored.version, {"promote.reference": new})
 
     def deployed(self, name: str, version: int, target: str, digest: str, state: str, *, alias: bool = True) -> None:
         """See ``promote.ports.Ledger``. The alias named after the target follows the live version."""

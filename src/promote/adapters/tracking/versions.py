@@ -104,6 +104,12 @@ class Versions:
             for key, value in tags.items():
                 self.link.client.set_model_version_tag(self.name, str(version), key, value)
 
+    def description(self, version: int) -> str:
+        """What ``describe`` wrote, or somebody since."""
+        with told(self.link.address, f"reading {self.name} version {version}"):
+            found: Any = self.link.client.get_model_version(self.name, str(version))
+        return str(found.description or "")
+
     def describe(self, version: int, text: str) -> None:
         """Its description, Markdown."""
         with told(self.link.address, f"describing {self.name} version {version}"):

@@ -1,0 +1,67 @@
+"""A bundle brought to another registry: only what MLflow recorded, and what a review said of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from promote.core.review import APPROVED, REJECTED, Review
+from promote.errors import IntegrityError, NotFound
+from promote.pipeline import push_bundle, review_model
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.store import FakeStore
+from tests.fakes.world import DESK, GUARDED, TroubledServer, bench_of
+
+
+@pytest.fixture
+def bench():
+    store = FakeStore()
+    return bench_of(store, TroubledServer(store))
+
+
+def pushed(bench, tmp_path, target=DESK, source=None):
+    """Promotes into ``source``, then pushes from there to a registry that is empty."""
+    source = source or bench.registry
+    stored = bench.promote(target=target).release.stored
+    bench.log.clear()
+    goal = replace(bench, registry=FakeRegistry())
+    return stored, goal, lambda: push_bundle(stored, source, target, str(tmp_path), goal)
+
+
+def test_the_digest_stays_and_mlflow_names_the_new_place(bench, tmp_path):
+    stored, goal, push = pushed(bench, tmp_path)
+    came = push()
+    assert came.state == APPROVED  # the target asks for no review
+    assert came.received.stored.digest == goal.registry.resolve(stored.name, "v1").digest == stored.digest
+    assert goal.registry.blobs.keys() >= {blob.digest for blob in stored.files.values()}
+    assert bench.log == [
+        "ledger.recorded", "registry.fetch", "registry.read", "ledger.located"
+    ]  # fmt: skip
+    again = push()
+    assert again.received.sent == 0
+
+
+@pytest.mark.parametrize(("decided", "state"), [("", "pending"), (APPROVED, APPROVED), (REJECTED, REJECTED)])
+def test_what_a_reviewer_said_of_the_digest_is_told(bench, tmp_path, decided, state):
+    stored, goal, push = pushed(bench, tmp_path, GUARDED)
+    assert push().state == "pending"
+    if decided:
+        review_model(stored.name, "v1", GUARDED, Review(state=decided, by="ada", how="claimed"), goal)
+    assert push().state == state
+
+
+def test_an_approval_that_lies_where_the_bundle_was_built_does_not_come_along(bench, tmp_path):
+    stored, _, push = pushed(bench, tmp_path, GUARDED)
+    review_model(stored.name, "v1", GUARDED, Review(state=APPROVED, by="ada", how="claimed"), bench)
+    assert push().state == "pending"
+
+
+def test_a_digest_that_mlflow_did_not_record_is_not_sent(bench, tmp_path):
+    stored, goal, push = pushed(bench, tmp_path)
+    bench.ledger.versions_of[stored.name][1].digest = "sha256:" + "0" * 64
+    with pytest.raises(IntegrityError, match="in MLflow, not sha256:"):
+        push()
+    assert goal.registry.manifests == {}
+    bench.ledger.versions_of[stored.name].clear()
+    with pytest.raises(NotFound):
+        push()
+    assert goal.registry.manifests == {}
