@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from promote.core.agent import Agent, Remembered, Wanted, pause_after, seconds, tag_of
+from promote.core.facts import Fact
 from promote.core.prometheus import Figures, exposition
 from promote.core.review import APPROVED, REJECTED, Review
 from promote.errors import DeployFailed, Interrupted, Unavailable
@@ -136,6 +137,25 @@ def test_what_the_rules_refuse_is_told_and_not_fetched_again_at_once(host):
     host.now += 31
     assert host.kinds() == ["waiting"]  # 60 s now
     assert host.bench.log.count("ledger.report") == 1
+
+
+def test_what_was_agreed_to_on_another_host_is_not_fetched_in_every_round_and_never_waits_long(bench):
+    bench.promote(2.0, GUARDED)
+    review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada"), bench)
+    want(bench, 1)
+    host = Host(bench, GUARDED)
+    now_is, bench.now = bench.now, replace(DESK, host=replace(DESK.host, triton=Fact("24.10", "test")))
+    (event,) = host.round()
+    assert (event.kind, event.word) == ("refused", "not approved")
+    assert host.kinds() == ["waiting"]
+    assert bench.log.count("registry.fetch") == 1
+    for _ in range(8):
+        host.now += 301
+        assert host.kinds() == ["refused"]
+    assert bench.log.count("ledger.report") == 1
+    bench.now = now_is
+    host.now += 301
+    assert host.kinds() == ["deployed"]
 
 
 def test_a_failed_digest_is_tried_again_with_growing_pauses_and_told_once(host):

@@ -23,10 +23,12 @@ class Wanted:
     Args:
         version: of the model.
         reference: what is asked of the registry: ``vN``, or a digest where a tag of the registry named it.
+        approved: MLflow says so already; a refusal then is of the host as it is, which costs fetching every byte.
     """
 
     version: int
     reference: str
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

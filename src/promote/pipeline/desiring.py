@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from promote.core.agent import Agent, Event, Wanted, tag_of
+from promote.core.review import APPROVED
 from promote.errors import Interrupted, NotFound, PromoteError
 from promote.pipeline.noting import catch_up
 from promote.ports import World
@@ -27,7 +28,7 @@ def read_desired(wanted: dict[str, Wanted], agent: Agent, world: World) -> Gener
     for name in late:
         yield Event(kind="caught-up", model=name)
     for name, one in desired.items():
-        wanted[name] = Wanted(version=one.version, reference=f"v{one.version}")
+        wanted[name] = Wanted(version=one.version, reference=f"v{one.version}", approved=one.review == APPROVED)
     for name, known in list(agent.memory.items()):
         agent.memory[name] = replace(known, tag="")
     return True

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from promote.core.agent import Agent, Event, Remembered, Wanted
+from promote.core.agent import UNAVAILABLE, Agent, Event, Remembered, Wanted
 from promote.core.gates import GateFailed
 from promote.core.review import NotApproved, Rejected
 from promote.core.stages import Deployed, Deployment
@@ -88,9 +88,14 @@ def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) ->
         return
     text = _why(outcome)
     came = known.came(wanted, outcome.word, 0, f"{outcome.word}: {text}")
-    if isinstance(outcome, Incompatible | Undecided):  # every byte is fetched to find that out
+    if wanted.approved or isinstance(outcome, Incompatible | Undecided):  # every byte may be fetched to find that out
+        limit = UNAVAILABLE if isinstance(outcome, NotApproved | Rejected) else 0  # a person may agree meanwhile
         came = replace(
-            known.failed(wanted, 0, "", now, agent.pause), word=came.word, outcome=came.outcome, key=came.key
+            known.failed(wanted, limit, "", now, agent.pause),
+            word=came.word,
+            code=0,
+            outcome=came.outcome,
+            key=came.key,
         )
     agent.memory[name] = came
     yield Event(kind="refused", model=name, version=wanted.version, word=outcome.word, text=text)
