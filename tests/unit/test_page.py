@@ -205,7 +205,20 @@ def test_the_description_says_how_to_approve_only_where_a_review_is_asked():
     assert "**degraded** with **calypso**" in asked
     assert "promote review approve ner:v3 --target calypso" in asked
     assert "`ghcr.io/acme/ner@sha256:1" in asked
+    assert "`promote deploy ner:v3 --target calypso`" in asked
+    assert "`promote rollback ner --target calypso`" in asked
     assert "promote review" not in report_files(release(review=False))[DESCRIPTION].decode()
+
+
+def test_the_description_has_the_parity_of_each_output_worst_first():
+    one = differs("ports")
+    many = tuple(replace(one, case=f"case {at}", max_absolute=at * 1e-6) for at in range(25))
+    lines = report_files(release(differences=many))[DESCRIPTION].decode().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert table[2] == "| case 24 | ports | 2.4e-05 | 0 | 0 |"
+    assert table[-1] == "| and 5 more | | | | |"
+    assert len(table) == 2 + 20 + 1
+    assert "more" not in report_files(release(differences=many[:20]))[DESCRIPTION].decode()
 
 
 def test_the_summary_tells_the_overall_scores_before_those_by_class():

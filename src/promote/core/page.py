@@ -11,12 +11,13 @@ from xml.etree import ElementTree as ET
 
 from promote.core.html import document, el, pairs, table
 from promote.core.names import printable
-from promote.core.parity import OutputDifference, Tolerance
+from promote.core.parity import OutputDifference, ParityProven, Tolerance
 from promote.core.stages import Release
 from promote.core.verdict import Finding
 from promote.errors import IntegrityError
 
 REPORT, DESCRIPTION, PASSPORT = "report.html", "description.md", "passport.json"
+_MOST_ROWS = 20
 _MARKS = {"ok": "✓", "degraded": "!", "unknown": "?", "broken": "✗"}
 
 
@@ -78,22 +79,41 @@ def _summary(passport: dict[str, Any]) -> dict[str, str]:
 
 def _description(release: Release) -> str:
     bundle = release.bundle
+    model, target = f"{bundle.name}:v{bundle.version}", bundle.target.name
     rows = [f"- **{name}**: {_markdown(value)}" for name, value in summary(bundle.passport).items()]
     review = [
-        "",
-        f"Approve: `promote review approve {bundle.name}:v{bundle.version} --target {bundle.target.name} --reason '...'`",
+        f"- approve: `promote review approve {model} --target {target} --reason '...'`",
+        f"- reject: `promote review reject {model} --target {target} --reason '...'`",
+        f"- or set the tag `promote.review.{target}` to `approved`: a request, which counts where the policy takes it",
     ]
     return "\n".join(
         [
-            f"**{bundle.verdict.word}** with **{bundle.target.name}**, as promote checked it.",
+            f"**{bundle.verdict.word}** with **{target}**, as promote checked it.",
             "",
             *rows,
             f"- **bundle**: `{release.stored.reference}`",
             f"- **report**: artifact `promote/{bundle.name}/v{bundle.version}/{REPORT}` of the run",
+            "",
+            *_parity_lines(bundle.verdict.subject.parity),
+            "",
             *(review if bundle.target.review else []),
+            f"- deploy: `promote deploy {model} --target {target}`",
+            f"- roll back: `promote rollback {bundle.name} --target {target}`",
             "",
         ]
     )
+
+
+def _parity_lines(parity: ParityProven) -> list[str]:
+    """A table of the largest differences, the worst first; what is left out is counted."""
+    ranked = sorted(parity.differences, key=lambda d: -d.max_absolute)
+    rows = [
+        f"| {_markdown(d.case)} | {_markdown(d.output)} | {d.max_absolute:.2g} | {d.mean_absolute:.2g} | {d.max_relative:.2g} |"
+        for d in ranked[:_MOST_ROWS]
+    ]
+    more = [f"| and {len(ranked) - _MOST_ROWS} more | | | | |"] if len(ranked) > _MOST_ROWS else []
+    head = "| case | output | largest difference | mean | largest as a share of the value |"
+    return [head, "|---|---|---|---|---|", *rows, *more]
 
 
 def _markdown(text: str) -> str:

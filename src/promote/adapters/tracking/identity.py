@@ -1,4 +1,4 @@
-"""Who decides: as MLflow's or GitHub's authentication says, else as this machine says, which proves nothing.
+"""Who decides: as GitHub's or MLflow's authentication says, else as this machine says, which proves nothing.
 
 Not here: what that is worth (``core.review``).
 """
@@ -35,11 +35,12 @@ def who(uri: str, here: str, environ: Mapping[str, str]) -> Person:
         here: what this machine says, ``ada@desk``.
         environ: the environment: MLflow's user and password, and GitHub's actor.
     """
-    if name := _by_mlflow(uri, environ):
-        return Person(printable(f"mlflow:{name}"), MLFLOW)
-    # GitHub sets both in a job; what a job's own steps export over them, whoever may change the workflow may do.
+    # GitHub sets both in a job, where MLflow's user is the job's and no person. What a step exports over them, whoever may
+    # change the workflow may do.
     if environ.get("GITHUB_ACTIONS") == "true" and (actor := environ.get("GITHUB_ACTOR")):
         return Person(printable(f"github:{actor}"), GITHUB)
+    if name := _by_mlflow(uri, environ):
+        return Person(printable(f"mlflow:{name}"), MLFLOW)
     return Person(printable(here), CLAIMED)
 
 
