@@ -18,7 +18,6 @@ from promote.core.names import printable
 from promote.errors import PromoteError, Unavailable
 
 EXPIRY = 120.0
-_RENEW = EXPIRY / 4
 
 
 @contextmanager
