@@ -226,6 +226,14 @@ def test_the_registry_page_shows_all_that_was_recorded(real, name):
     }
 
 
+def test_the_training_run_names_what_was_made_of_it(real, name):
+    import mlflow
+
+    version, release = real.recorded(name)
+    tags = mlflow.MlflowClient(real.uri).get_run(real.run_id).data.tags
+    assert tags[f"promote.{name}.v{version}"] == release.stored.reference
+
+
 def test_the_report_lies_with_the_run_and_as_a_page_here(real, name, tmp_path):
     import mlflow
 

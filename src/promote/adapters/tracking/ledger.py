@@ -11,7 +11,7 @@ from pathlib import Path
 from promote.adapters.tracking.aliased import aliased
 from promote.adapters.tracking.client import Connection, connect
 from promote.adapters.tracking.models import choose, get_run
-from promote.adapters.tracking.report import log_report, write_page
+from promote.adapters.tracking.report import link_forward, log_report, write_page
 from promote.adapters.tracking.tags import agent_tag, alias_of, deployed_tag, review_tag
 from promote.adapters.tracking.versions import ID_TAG, Versions, recorded, versions_of
 from promote.core.names import printable
@@ -84,6 +84,7 @@ class MlflowLedger:
             raise IntegrityError(f"{name} version {version} is another promotion's", hint="run promote model again")
         run_id = bundle.verdict.subject.export.candidate.run.run_id
         log_report(versions.link, run_id, f"promote/{name}/v{version}", report)
+        link_forward(versions.link, run_id, name, version, printable(release.stored.reference, 1000))
         page = write_page(self.reports, f"{name}-v{version}.html", report.get("report.html"))
         if "description.md" in report:
             versions.describe(version, report["description.md"].decode(errors="replace"))

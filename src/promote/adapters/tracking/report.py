@@ -33,6 +33,12 @@ def log_report(connection: Connection, run_id: str, folder: str, report: Mapping
             artifacts.repository.log_artifacts(temporary, folder)
 
 
+def link_forward(connection: Connection, run_id: str, name: str, version: int, reference: str) -> None:
+    """Tags the training run with what was made of it: ``promote.NAME.vN`` is the bundle's reference."""
+    with told(connection.address, f"tagging run {run_id}"):
+        connection.client.set_tag(run_id, f"promote.{name}.v{version}", reference)
+
+
 def write_page(folder: Path | None, name: str, page: bytes | None) -> str:
     """The path of ``page`` on this machine, whole or not at all; empty where nothing is to be written."""
     if folder is None or page is None:
