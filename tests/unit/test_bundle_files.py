@@ -2,7 +2,7 @@
 
 import pytest
 from google.protobuf import text_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -214,6 +214,7 @@ def test_what_is_no_config_is_refused(text: bytes) -> None:
         read_config(text, "ner")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_no_text_of_a_parameter_gets_a_path_through(key: str, value: str) -> None:
     message = ModelConfig(name="ner", backend="onnxruntime")
