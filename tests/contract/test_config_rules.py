@@ -6,6 +6,7 @@ docs/verified-config.md says which of these NVIDIA's core decided and which exam
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -355,10 +356,21 @@ PAIRS = {
 }
 
 
+# Without it a Python backend is asked to complete every config, in a process of its own: 1.3 s a load.
+AS_IT_IS = ["--disable-auto-complete-config"]
+
+
 @pytest.fixture(scope="module")
-def server(fresh_triton: Callable[..., Served]) -> Served:
-    # With it a Python backend is asked to complete every config, in a process of its own: 1.3 s a load.
-    return fresh_triton(options=["--disable-auto-complete-config"])
+def running(fresh_triton: Callable[..., Served]) -> list[Served]:
+    return [fresh_triton(options=AS_IT_IS)]
+
+
+@pytest.fixture
+def server(running: list[Served], fresh_triton: Callable[..., Served]) -> Served:
+    """The module's server, or one after it: Triton 24.10 now and then crashes a moment after a warm-up failed (signal 11)."""
+    if running[0].triton.process.poll() is not None:
+        running[0] = fresh_triton(repository=running[0].repository, options=AS_IT_IS)
+    return running[0]
 
 
 def said_of(folder: Path, *around: Path) -> dict[Outcome, set[str]]:
@@ -374,14 +386,26 @@ def said_of(folder: Path, *around: Path) -> dict[Outcome, set[str]]:
     return said
 
 
+def lives(server: Served) -> bool:
+    """Whether it goes on, after the moment that a crash takes."""
+    time.sleep(0.5)
+    return server.triton.process.poll() is None
+
+
 @pytest.mark.parametrize("case", PAIRS)
-def test_promote_and_the_real_triton_agree_on_what_is_refused_and_what_loads(server: Served, case: str) -> None:
-    pair, client = PAIRS[case], grpcclient.InferenceServerClient(server.triton.grpc)
-    bad, good = new_name(), new_name()
-    refused = pair.refused.write(server.repository, bad)
-    before = len(server.triton.log.read_text(errors="replace"))
-    with pytest.raises(InferenceServerException) as error:
-        client.load_model(bad)
+def test_promote_and_the_real_triton_agree_on_what_is_refused_and_what_loads(
+    server: Served, running: list[Served], fresh_triton: Callable[..., Served], case: str
+) -> None:
+    pair, good = PAIRS[case], new_name()
+    for _ in range(3 if case.startswith("warm-up") else 1):
+        client, bad = grpcclient.InferenceServerClient(server.triton.grpc), new_name()
+        refused = pair.refused.write(server.repository, bad)
+        before = len(server.triton.log.read_text(errors="replace"))
+        with pytest.raises(InferenceServerException) as error:
+            client.load_model(bad)
+        if not case.startswith("warm-up") or lives(server):
+            break
+        server = running[0] = fresh_triton(repository=server.repository, options=AS_IT_IS)
     assert client.is_server_live(), "refused, not crashed"
     assert pair.message in str(error.value) + server.triton.log.read_text(errors="replace")[before:]
     loads = pair.loads.write(server.repository, good)
@@ -453,8 +477,8 @@ ENSEMBLES = {
 
 
 @pytest.fixture(scope="module")
-def steps(server: Served) -> list[Path]:
-    return [folder.write(server.repository, name) for name, folder in STEPS.items()]
+def steps(running: list[Served]) -> list[Path]:
+    return [folder.write(running[0].repository, name) for name, folder in STEPS.items()]
 
 
 @pytest.mark.parametrize("case", ENSEMBLES)

@@ -170,6 +170,7 @@ def test_a_target_is_looked_at_with_its_mlflow_and_triton(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it where a test logs a run
 
     def look(uri: str, where: str, code: int) -> dict[str, dict[str, str]]:
         (tmp_path / "promote.toml").write_text(f'[mlflow]\ntracking_uri = "{uri}"\n[targets.calypso]\n{where}')

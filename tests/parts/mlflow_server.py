@@ -41,9 +41,9 @@ def _store(template: Path, folder: Path, artifacts: str) -> str:
     return uri
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sqlite_uri(_migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A SQLite store, artifacts in a folder beside it."""
+    """A SQLite store, artifacts in a folder beside it; one a file of tests, as versions of one model are numbered in it."""
     folder = tmp_path_factory.mktemp("mlflow-sqlite")
     return _store(_migrated, folder, (folder / "artifacts").as_uri())
 
