@@ -19,7 +19,7 @@ from promote.core.repository_place import S3Place
 from tests.contract.bench import Bench, X, free_endpoint
 from tests.parts.s3_server import S3
 
-pytestmark = pytest.mark.triton
+pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
 
 @dataclass(frozen=True)

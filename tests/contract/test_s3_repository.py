@@ -103,6 +103,7 @@ def whole(bucket: Bucket, made: Bundle) -> None:
         assert any(key.endswith("placed.json") for key in objects)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_write_leaves_nothing_half_and_running_again_finishes(bucket: Bucket) -> None:
     first, second = bundle(bucket.work / "1", "m", 1, 2.0), bundle(bucket.work / "2", "m", 2, 3.0)
     counting = Counting(open_client())

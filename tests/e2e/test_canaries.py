@@ -20,7 +20,7 @@ from tests.e2e.project import PROMOTE, Project, clean
 from tests.fakes.factory import log_run
 from tests.parts.registry import IDENTITY, SECRET, USER, RealRegistry, TokenService, free_port, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.mlflow]
+pytestmark = [pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.slow]
 
 SECRET_64 = base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
 # What may be nowhere: the password as it is and as it is sent, an identity token, the head of every token given, canaries.

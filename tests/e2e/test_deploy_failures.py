@@ -201,6 +201,7 @@ def test_a_server_that_dies_in_a_load_is_told_and_running_again_finishes(fresh_t
     alone(bench, 2, 3.0)
 
 
+@pytest.mark.slow
 def test_a_client_that_asks_all_the_time_sees_no_error_and_no_wrong_answer(triton):
     bench = world_of(triton, 2.0, 3.0)
     bench.deploy(1)

@@ -18,7 +18,7 @@ from tests.fakes.quirk_registry import DISTRIBUTION, QuirkRegistry
 from tests.parts.registry import RealRegistry
 from tests.parts.wire import Wire, wire
 
-pytestmark = [pytest.mark.e2e, pytest.mark.mlflow]
+pytestmark = [pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.slow]
 
 LARGEST = 1700 * 1700 * 4
 RATE = 4 * 2**20

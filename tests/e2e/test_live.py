@@ -22,7 +22,7 @@ from tests.e2e.project import PROMOTE, Project, clean
 from tests.fakes.bundle import bundle, times
 from tests.parts.triton import Served, new_name
 
-pytestmark = [pytest.mark.e2e, pytest.mark.triton]
+pytestmark = [pytest.mark.e2e, pytest.mark.triton, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.e2e.project import Project
 from tests.fakes.factory import log_run
 from tests.parts.registry import SECRET, USER, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.registry]
+pytestmark = [pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.registry, pytest.mark.slow]
 LOGIN = {"PROMOTE_REGISTRY_USERNAME": USER, "PROMOTE_REGISTRY_PASSWORD": SECRET}
 HERE = 'device = "cpu"\nonnxruntime = "installed"\ntriton = "24.10"\nmodel_repository = "models"\n'
 

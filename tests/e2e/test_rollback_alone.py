@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.project import Project
 from tests.fakes.factory import log_run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.triton, pytest.mark.mlflow]
+pytestmark = [pytest.mark.e2e, pytest.mark.triton, pytest.mark.mlflow, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -224,6 +224,7 @@ targets:
 """
 
 
+@pytest.mark.slow
 def test_a_policy_says_over_an_mlflow_server_what_stops_a_release_and_what_lets_it_through(tmp_path, mlflow_server):
     import mlflow
 

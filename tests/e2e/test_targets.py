@@ -20,7 +20,7 @@ from tests.parts.ssh_server import SSHD
 from tests.parts.tls import HEADER, SECRET, Authority, Door, door
 from tests.parts.triton import Served, new_name
 
-pytestmark = [pytest.mark.e2e, pytest.mark.triton]
+pytestmark = [pytest.mark.e2e, pytest.mark.triton, pytest.mark.slow]
 
 
 @pytest.fixture
