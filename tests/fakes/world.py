@@ -20,6 +20,7 @@ from promote.pipeline import Order, deploy, promote_model
 from promote.ports import Examined, Outputs
 from tests.fakes.bundle import TOLERANCE, X, Y, samples, times
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.store import FakeStore
 from tests.fakes.tracking import FakeLedger, FakeRuns
 from tests.fakes.triton import FakeServer
 from tests.unit.test_matrix import MATRIX
@@ -171,6 +172,21 @@ def candidate(run_id, weight, name="times", *, flavour="onnx", facts=ModelFacts(
     digest = content(f"{run_id} {weight}".encode()).digest
     model = SourceModel(name=name, flavour=flavour, root="", files={}, entry="model.onnx", digest=digest)
     return Candidate(Run(run_id=run_id, experiment="ships", params={"weight": str(weight)}), model, facts)
+
+
+def in_memory():
+    """A bench all of whose parts are in memory."""
+    store = FakeStore()
+    return bench_of(store, TroubledServer(store))
+
+
+def fail(error):
+    """A method that raises."""
+
+    def raising(*args, **kwargs):
+        raise error
+
+    return raising
 
 
 def bench_of(store, server, name="times"):

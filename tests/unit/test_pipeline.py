@@ -14,12 +14,11 @@ from promote.core.parity import ParityFailed
 from promote.core.policy import Policy, Terms
 from promote.core.review import APPROVED, REJECTED, Approved, NotApproved, Rejected, Review
 from promote.core.stages import Deployed, Promotion
-from promote.core.verdict import Finding, Incompatible, Outcome, Undecided
+from promote.core.verdict import Finding, Incompatible, Outcome, Undecided, judge
 from promote.errors import DeployFailed, InputError, IntegrityError, NotFound, Unavailable
 from promote.pipeline import (
     Prepared,
     deploy,
-    judge_further,
     promote_further,
     review_model,
     rollback,
@@ -29,8 +28,7 @@ from promote.pipeline import (
 from promote.pipeline.deploying import now
 from promote.pipeline.noting import catch_up
 from tests.fakes.bundle import times
-from tests.fakes.store import FakeStore
-from tests.fakes.world import DESK, FACTS, GUARDED, TroubledServer, bench_of, candidate, fact
+from tests.fakes.world import DESK, FACTS, GUARDED, candidate, fact, fail, in_memory
 from tests.unit.test_matrix import MATRIX
 from tests.unit.test_operators import MATRIX as WITH_KERNELS
 
@@ -39,15 +37,7 @@ KERNELS = WITH_KERNELS.kernels
 
 @pytest.fixture
 def bench():
-    store = FakeStore()
-    return bench_of(store, TroubledServer(store))
-
-
-def fail(error):
-    def raising(*args, **kwargs):
-        raise error
-
-    return raising
+    return in_memory()
 
 
 # promote model
@@ -152,7 +142,7 @@ def test_a_name_asked_for_is_the_name_served(bench):
 
 
 def further(bench, target=GUARDED, version="v1", findings=()):
-    verdict = judge_further(bench.registry.resolve("times", version), findings, target)
+    verdict = judge(bench.registry.resolve("times", version), target.name, findings)
     return promote_further(verdict, target, bench)
 
 
@@ -218,7 +208,7 @@ def test_a_version_that_mlflow_does_not_know_gets_no_evidence(bench):
 
 def test_a_broken_finding_makes_no_compatible_bundle():
     broken = Finding(rule="onnx-opset", outcome=Outcome.BROKEN, has="opset 26")
-    assert isinstance(judge_further(None, (broken,), HARBOUR), Incompatible)
+    assert isinstance(judge(None, HARBOUR.name, (broken,)), Incompatible)
 
 
 # review

@@ -10,8 +10,7 @@ from promote.core.prometheus import Figures, exposition
 from promote.core.review import APPROVED, REJECTED, Review
 from promote.errors import DeployFailed, Interrupted, Unavailable
 from promote.pipeline import review_model, rollback, sync
-from tests.fakes.store import FakeStore
-from tests.fakes.world import DESK, GUARDED, Bench, TroubledServer, bench_of
+from tests.fakes.world import DESK, GUARDED, Bench, fail, in_memory
 
 AGENT = "root@host-1"
 
@@ -40,15 +39,7 @@ class Host:
 
 @pytest.fixture
 def bench():
-    store = FakeStore()
-    return bench_of(store, TroubledServer(store))
-
-
-def fail(error):
-    def raising(*args, **kwargs):
-        raise error
-
-    return raising
+    return in_memory()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ running again finishes. Where what lies is told in ``repository/shelf.py``. Not 
 and when to do what (``pipeline``). A repository in object storage would be another adapter.
 """
 
-import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,15 @@ from promote.adapters.repository.disk import disk, scratch, sweep, sync
 from promote.adapters.repository.inspection import Digested, inspect_version
 from promote.adapters.repository.lock import hold
 from promote.adapters.repository.placement import place_version, write_config
-from promote.adapters.repository.record import append_record, read_record, read_told, write_told
+from promote.adapters.repository.record import (
+    append_record,
+    beyond,
+    read_record,
+    read_told,
+    untold,
+    with_states,
+    write_told,
+)
 from promote.adapters.repository.samples import read_golden
 from promote.adapters.repository.shelf import Shelf, make_state, open_shelf
 from promote.core.names import MODEL_NAME, model_name
@@ -51,10 +58,7 @@ class ModelRepository:
         """
         with disk(f"read the record of {model_name(name)}"):
             lines = read_record(open_shelf(self._root).record(name), name)
-        return tuple(
-            dataclasses.replace(line, state="live" if place == len(lines) else "kept")
-            for place, line in enumerate(lines, start=1)
-        )
+        return with_states(lines)
 
     def models(self) -> tuple[str, ...]:
         """Names with at least one deployment, in order."""
@@ -137,9 +141,8 @@ class ModelRepository:
             name: of the model.
             keep: how many, at least 0.
         """
-        served = list(dict.fromkeys(former.version for former in reversed(self.history(name))))
-        shelf = self._writable()
-        gone = tuple(sorted(version for version in served[1 + keep :] if shelf.version(name, version).exists()))
+        old, shelf = beyond(self.history(name), keep), self._writable()
+        gone = tuple(version for version in old if shelf.version(name, version).exists())
         for version in gone:
             with disk(f"remove version {version} of {name}"), scratch(shelf.staging, f"{name}@gone-") as folder:
                 shelf.version(name, version).rename(folder / str(version))
@@ -151,7 +154,7 @@ class ModelRepository:
         history = self.history(name)
         with disk(f"read what MLflow knows of {name}"):
             told = read_told(open_shelf(self._root).record(name))
-        return history[told:] if told <= len(history) else history
+        return untold(history, told)
 
     def told(self, name: str) -> None:
         """Notes that MLflow knows of every deployment so far."""

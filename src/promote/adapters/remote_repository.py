@@ -5,7 +5,6 @@ kill at any point leaves the former state or the new one, and running again fini
 (``repository/s3.py``, ``repository/ssh.py``), and a folder on this machine (``model_repository``).
 """
 
-import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,15 @@ from pathlib import Path
 from promote.adapters.repository.disk import disk, verify
 from promote.adapters.repository.inspection import compare_config
 from promote.adapters.repository.placement import check_stored, naming, refuse_other_digest
-from promote.adapters.repository.record import next_line, parse_record, parse_told, whole_lines
+from promote.adapters.repository.record import (
+    beyond,
+    next_line,
+    parse_record,
+    parse_told,
+    untold,
+    whole_lines,
+    with_states,
+)
 from promote.adapters.repository.samples import golden_of
 from promote.adapters.repository.shelf import parse_notes, placed_json, same_listing
 from promote.adapters.repository.space import Held, Space
@@ -51,10 +58,7 @@ class RemoteRepository:
             IntegrityError: the record was changed afterwards; the message says which line.
         """
         lines = parse_record(whole_lines(self._record(name)[1]), self._space.shown_key(_record(name)), name)[0]
-        return tuple(
-            dataclasses.replace(line, state="live" if place == len(lines) else "kept")
-            for place, line in enumerate(lines, start=1)
-        )
+        return with_states(lines)
 
     def models(self) -> tuple[str, ...]:
         """Names with at least one deployment, in order."""
@@ -131,12 +135,12 @@ class RemoteRepository:
             IntegrityError: the record is damaged.
             Unavailable: another deployment wrote to it in between.
         """
-        current = self.current(live.name)
-        if current and (current.version, current.digest) == (live.version, live.digest):
-            return
         held, data = self._record(live.name)
-        before = whole_lines(data)
-        line = next_line(before, self._space.shown_key(_record(live.name)), live)
+        before, shown = whole_lines(data), self._space.shown_key(_record(live.name))
+        lines = parse_record(before, shown, live.name)[0]
+        if lines and (lines[-1].version, lines[-1].digest) == (live.version, live.digest):
+            return
+        line = next_line(before, shown, live)
         self._space.swap(_record(live.name), before + line, held)
 
     def withdraw(self, name: str, version: int) -> None:
@@ -156,9 +160,8 @@ class RemoteRepository:
 
     def prune(self, name: str, keep: int) -> tuple[int, ...]:
         """Removes all versions that served but the live one and the ``keep`` before it; which they were."""
-        served = list(dict.fromkeys(former.version for former in reversed(self.history(name))))
-        old = served[1 + keep :]
-        gone = tuple(sorted(version for version in old if self._space.sizes(f"root/{name}/{version}")))
+        old = beyond(self.history(name), keep)
+        gone = tuple(version for version in old if self._space.sizes(f"root/{name}/{version}"))
         for version in gone:
             self._take_away(name, version)
         return gone
@@ -168,7 +171,7 @@ class RemoteRepository:
         history = self.history(name)
         held = self._space.read(_told(name))
         told = parse_told(held.data) if held else 0
-        return history[told:] if told <= len(history) else history
+        return untold(history, told)
 
     def told(self, name: str) -> None:
         """Notes that MLflow knows of every deployment so far."""

@@ -4,7 +4,7 @@ import click
 
 from promote.cli import options
 from promote.cli.progress import choose
-from promote.cli.render import CODES, print_facts, print_json, print_verdict, say
+from promote.cli.render import CODES, print_facts, print_json, print_refused, say
 from promote.core.gates import GateFailed
 from promote.core.names import printable
 from promote.core.review import NotApproved, Rejected
@@ -37,7 +37,8 @@ def command(config: str | None, reference: str, target_name: str, registry: str,
     if isinstance(outcome, Deployment):
         return report_deployment("deploy", outcome, target_name, as_json=as_json, quiet=quiet)
     if isinstance(outcome, Incompatible | Undecided):
-        return _unfit(outcome, as_json)
+        # Of the target as it is now, whatever the rules said when it was promoted.
+        return print_refused("deploy", outcome, "nothing was deployed: what served before serves on", as_json=as_json)
     code = CODES[outcome.word]
     if as_json:
         print_json("deploy", code, state=outcome.word, reason=outcome.reason, target=target_name)
@@ -50,20 +51,6 @@ def command(config: str | None, reference: str, target_name: str, registry: str,
 def _why(outcome: "NotApproved | Rejected | GateFailed") -> str:
     """The command that explains it."""
     return "promote policy check" if isinstance(outcome, GateFailed) else "promote review show"
-
-
-def _unfit(outcome: Incompatible | Undecided, as_json: bool) -> int:
-    """The rules refuse it for the target as it is now, whatever they said when it was promoted."""
-    from promote.core.passport import plain
-
-    code = CODES[outcome.word]
-    if as_json:
-        print_json("deploy", code, verdict=outcome.word, target=outcome.target, findings=plain(outcome.findings))
-    else:
-        say()
-        print_verdict(outcome.word, outcome.target, outcome.findings)
-        say("\nnothing was deployed: what served before serves on")
-    return code
 
 
 def report_deployment(verb: str, deployment: Deployment, target: str, *, as_json: bool, quiet: bool) -> int:

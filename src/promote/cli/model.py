@@ -6,7 +6,16 @@ from promote.cli import options
 from promote.cli.handing import Handing, state_of
 from promote.cli.model_bundle import promote_bundle, say_next
 from promote.cli.progress import choose
-from promote.cli.render import CODES, print_facts, print_json, print_parity_failed, print_verdict, say, say_if_stale
+from promote.cli.render import (
+    CODES,
+    print_facts,
+    print_json,
+    print_parity_failed,
+    print_refused,
+    print_verdict,
+    say,
+    say_if_stale,
+)
 from promote.core.page import summary as summary_of
 from promote.core.parity import ParityFailed
 from promote.core.stages import Bundle, Promotion
@@ -163,11 +172,4 @@ def _refused(outcome: Incompatible | Undecided | ParityFailed, as_json: bool, ha
             print_parity_failed(outcome)
         return code
     handing.verdict(outcome.word, outcome.target, outcome.findings, {})
-    code = CODES[outcome.word]
-    if as_json:
-        print_json("model", code, verdict=outcome.word, target=outcome.target, findings=plain(outcome.findings))
-    else:
-        say()
-        print_verdict(outcome.word, outcome.target, outcome.findings)
-        say("\nnothing was pushed")
-    return code
+    return print_refused("model", outcome, "nothing was pushed", as_json=as_json)

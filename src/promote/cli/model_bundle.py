@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import click
 
 from promote.cli.handing import Handing, state_of
-from promote.cli.render import CODES, print_facts, print_json, print_verdict, say
+from promote.cli.render import print_facts, print_json, print_refused, print_verdict, say
 from promote.core.passport import plain
 from promote.core.stages import Stored
-from promote.core.verdict import Compatible, Incompatible, Undecided
+from promote.core.verdict import Compatible, judge
 
 if TYPE_CHECKING:
     from promote.core.facts import Target
@@ -28,7 +28,7 @@ def promote_bundle(
     handing: Handing,
 ) -> int:
     """Judges the bundle for the target and attaches the verdict to it; the exit code."""
-    from promote.pipeline import judge_further, promote_further
+    from promote.pipeline import promote_further
 
     with wiring.world(target) as world:
         stored = world.registry.resolve(name, reference)
@@ -36,12 +36,12 @@ def promote_bundle(
             name, stored.digest
         )  # every byte is fetched and verified; a tag may move meanwhile
         with world.progress.stage("check", f"against {target.name}") as step:
-            verdict = judge_further(stored, subject.findings(target, world.matrix), target)
+            verdict = judge(stored, target.name, subject.findings(target, world.matrix))
             step.say(verdict.word)
         handing.verdict(verdict.word, verdict.target, verdict.findings, {"bundle": stored.reference})
         if not isinstance(verdict, Compatible):
             handing.give(digest=stored.digest, verdict=verdict.word)
-            return _refused(verdict, stored, as_json)
+            return print_refused("model", verdict, "nothing was attached", as_json=as_json, reference=stored.reference)
         further = None if dry_run else promote_further(verdict, target, world)
     handing.give(
         digest=stored.digest, reference=stored.reference, name=name, version=str(stored.version), verdict=verdict.word,
@@ -87,17 +87,3 @@ def _tell(verdict: Compatible[Stored], further: "Further | None") -> None:
     )
     say()
     say_next(stored.name, stored.version, verdict.target, further.review)
-
-
-def _refused(outcome: Incompatible | Undecided, stored: Stored, as_json: bool) -> int:
-    code = CODES[outcome.word]
-    if as_json:
-        print_json(
-            "model", code, reference=stored.reference, verdict=outcome.word, target=outcome.target,
-            findings=plain(outcome.findings),
-        )  # fmt: skip
-    else:
-        say()
-        print_verdict(outcome.word, outcome.target, outcome.findings)
-        say("\nnothing was attached")
-    return code

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from promote.core.matrix import Matrix
     from promote.core.parity import ParityFailed
     from promote.core.rules.case import Rule
-    from promote.core.verdict import Finding
+    from promote.core.verdict import Finding, Incompatible, Undecided
 
 SCHEMA = "promote.cli/1"
 _MARKS = {"broken": ("✗", "red"), "unknown": ("?", "yellow"), "degraded": ("!", "yellow"), "ok": ("✓", "green")}
@@ -81,6 +81,23 @@ def print_findings(findings: "Sequence[Finding]", *, err: bool = True) -> None:
         ):
             if text:
                 click.echo(f"{pad}{click.style(label, dim=True)} {printable(text, 400)}", err=err)
+
+
+def print_refused(
+    command: str, refused: "Incompatible | Undecided", last: str, *, as_json: bool, **more: Any
+) -> int:  # fmt: skip
+    """A verdict that stops a command, its findings, and ``last``: what was not done; the exit code. JSON begins with ``more``."""
+    from promote.core.passport import plain
+
+    code = CODES[refused.word]
+    if as_json:
+        findings = plain(refused.findings)
+        print_json(command, code, **more, verdict=refused.word, target=refused.target, findings=findings)
+    else:
+        say()
+        print_verdict(refused.word, refused.target, refused.findings)
+        say(f"\n{last}")
+    return code
 
 
 def print_verdict(word: str, target: str, findings: "Sequence[Finding]", *, err: bool = True) -> None:

@@ -7,14 +7,12 @@ A look-up answers with a row or ``None``, which means *not known*; nothing is in
 import dataclasses
 import datetime
 import difflib
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from promote.core.facts import DOUBT, Fact, HostFacts, Target
 from promote.core.gpu_names import nearest, plain_name
@@ -45,8 +43,8 @@ from promote.core.matrix_rows import (
 )
 from promote.core.names import printable
 from promote.core.placement import CudaTable
-from promote.core.plain_yaml import plain_yaml
-from promote.core.target_rows import TargetName, TargetRow, as_target, new_target, problems, refuse, with_settings
+from promote.core.reviewed_file import read_reviewed
+from promote.core.target_rows import TargetName, TargetRow, as_target, new_target, with_settings
 from promote.errors import InputError, NotFound
 
 _R = TypeVar("_R", bound=BaseModel)
@@ -283,16 +281,8 @@ def parse(text: str, origin: str) -> Matrix:
         InputError: larger than 4 MiB, no plain YAML, or a row that is wrong; the message names ``origin`` and the first
             wrong field by its path, and counts the others.
     """
-    encoded = text.encode()
-    if len(encoded) > _LARGEST:
-        raise InputError(f"{origin} has {len(encoded):,} bytes, the most allowed is {_LARGEST:,}", hint=_HINT)
-    try:
-        tables = Tables.model_validate(plain_yaml(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"{origin} is no plain YAML: {_one_line(error)}", hint=_HINT) from error
-    except ValidationError as error:
-        raise refuse(origin, problems(error), _HINT) from error
-    return Matrix(tables, re.split(r"[/\\]", origin)[-1], "sha256:" + hashlib.sha256(encoded).hexdigest())
+    tables, file, digest = read_reviewed(text, origin, Tables, _LARGEST, _HINT)
+    return Matrix(tables, file, digest)
 
 
 def stale(matrix: Matrix, today: datetime.date) -> bool:
@@ -318,10 +308,6 @@ def bare_runtime(matrix: Matrix, text: str) -> Target:
 
 def _find(rows: tuple[_R, ...], field: str, wanted: object) -> _R | None:
     return next((row for row in rows if getattr(row, field) == wanted), None)
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    return printable(" ".join(str(error).split()), 160)
 
 
 __all__ = ["STALE_DAYS", "Matrix", "Tables", "bare_runtime", "new_target", "parse", "stale", "with_settings"]

@@ -4,17 +4,12 @@ Not here: whether it holds (``core.gates``, and of approvals ``core.review``).
 """
 
 import datetime
-import hashlib
-import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from promote.core.plain_yaml import plain_yaml
-from promote.core.target_rows import problems, refuse
-from promote.errors import InputError
+from promote.core.reviewed_file import read_reviewed
 
 EVIDENCE = ("review", "verdict", "signature")
 FILE_NAME = "promotion_policy.yaml"
@@ -155,17 +150,8 @@ def parse_policy(text: str, origin: str, target: str) -> Policy:
     Raises:
         InputError: no plain YAML, too large, or a key is unknown or wrong; the message names ``origin`` and the key.
     """
-    encoded = text.encode()
-    if len(encoded) > _LARGEST:
-        raise InputError(f"{origin} has {len(encoded):,} bytes, the most allowed is {_LARGEST:,}", hint=_HINT)
-    try:
-        file = _File.model_validate(plain_yaml(text))
-    except yaml.YAMLError as error:
-        raise InputError(f"{origin} is no plain YAML: {' '.join(str(error).split())[:160]}", hint=_HINT) from error
-    except ValidationError as error:
-        raise refuse(origin, problems(error), _HINT) from error
-    digest = "sha256:" + hashlib.sha256(encoded).hexdigest()
-    return Policy(file.targets.get(target, Terms()), re.split(r"[/\\]", origin)[-1], digest)
+    file, name, digest = read_reviewed(text, origin, _File, _LARGEST, _HINT)
+    return Policy(file.targets.get(target, Terms()), name, digest)
 
 
 def _minute(text: str) -> int:

@@ -18,7 +18,7 @@ from promote.core.matrix import Matrix
 from promote.core.matrix_rows import Capability, Release, Version, numbers
 from promote.core.names import printable
 from promote.core.probe import ssh_host
-from promote.core.target_rows import problems
+from promote.core.reviewed_file import problems
 from promote.errors import InputError, IntegrityError
 
 OLD_AFTER_DAYS = 30

@@ -18,6 +18,7 @@ from promote.core.matrix_rows import Capability, Count, Release, Version
 from promote.core.names import printable
 from promote.core.repository_place import EXPECTED as PLACES
 from promote.core.repository_place import parse_place
+from promote.core.reviewed_file import problems, refuse
 from promote.errors import InputError
 
 _TARGET_NAME = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$"
@@ -100,30 +101,6 @@ class TargetRow(BaseModel):
     max_sequence: Count | None = None
     keep: Annotated[int, Field(ge=1, le=1000)] = 3
     notes: tuple[str, ...] = ()
-
-
-def problems(error: ValidationError) -> list[str]:
-    """One line per fault: the field's path, what is wrong, what was given."""
-    lines = []
-    for fault in error.errors():
-        path = ".".join(str(part) for part in fault["loc"]) or "the file"
-        if fault["type"] == "extra_forbidden":
-            lines.append(f"{path}: unknown key")
-            continue
-        said = fault["msg"].removeprefix("Value error, ")
-        said = said[0].lower() + said[1:]
-        given = printable(repr(fault["input"]), 60)
-        quote = " (quote it)" if fault["type"] == "string_type" and isinstance(fault["input"], int | float) else ""
-        # A secret put where its variable's name belongs is not repeated, nor a password in an address.
-        secret = "headers_env" in fault["loc"] or "@" in given
-        lines.append(f"{path}: {said}" + ("" if fault["type"] == "missing" or secret else f", got {given}{quote}"))
-    return lines
-
-
-def refuse(origin: str, lines: list[str], hint: str) -> InputError:
-    """The error for faults in data: the first in full, the others counted and named."""
-    more = f" (and {len(lines) - 1} more: {', '.join(line.split(':')[0] for line in lines[1:4])})" if lines[1:] else ""
-    return InputError(f"{origin}: {lines[0]}{more}", hint=hint)
 
 
 def as_target(name: str, row: TargetRow, source: str) -> Target:

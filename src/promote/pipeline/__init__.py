@@ -6,7 +6,7 @@ It touches nothing itself.
 
 from promote.pipeline.benching import Bench, Loads, bench
 from promote.pipeline.deploying import deploy, rollback
-from promote.pipeline.furthering import Further, judge_further, promote_further
+from promote.pipeline.furthering import Further, promote_further
 from promote.pipeline.gating import gate
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
 from promote.pipeline.pushing import Pushed, push_bundle
@@ -33,7 +33,6 @@ __all__ = [
     "case_of",
     "deploy",
     "gate",
-    "judge_further",
     "promote_further",
     "promote_model",
     "prove",

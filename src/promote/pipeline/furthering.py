@@ -9,7 +9,7 @@ from promote.core.evidence import VERDICT_TYPE, annotations_of, same_evidence, w
 from promote.core.facts import Target
 from promote.core.review import NOT_REQUIRED, PENDING, Review
 from promote.core.stages import Stored
-from promote.core.verdict import Compatible, Finding, Verdict, judge
+from promote.core.verdict import Compatible
 from promote.pipeline.deploying import now
 from promote.ports import World
 
@@ -29,11 +29,6 @@ class Further:
     evidence: str
     new: bool
     review: str
-
-
-def judge_further(stored: Stored, findings: tuple[Finding, ...], target: Target) -> Verdict[Stored]:
-    """The verdict on a bundle that is there already, for another target than it was made for, say."""
-    return judge(stored, target.name, findings)
 
 
 def promote_further(verdict: Compatible[Stored], target: Target, world: World) -> Further:

@@ -79,30 +79,26 @@ class Subjects(Parts):
 
     def bundle_subject(self, name: str, reference: str) -> Subject:
         """A bundle of the registry: every byte fetched and verified, its model read, its configuration and files too."""
-        from promote.adapters.repository_file import read_model
-        from promote.core.bundle_files import read_config
-
         stored = self.registry.resolve(name, reference)
         with self.work() as work, self.progress.stage("fetch", stored.reference) as step:
-            paths = self.registry.fetch(stored, str(work), step)
-            config = read_config(Path(paths[f"{name}/config.pbtxt"]).read_bytes(), name)
-            facts = self.read_facts(paths[f"{name}/{stored.version}/model.onnx"])
-            folder = read_model(f"{work}/{name}")
+            facts, config, folder = self._fetched(stored, self.registry.fetch(stored, str(work), step))
         return Subject(stored.reference, facts, config, name, stored.version, folder=folder)
 
     def examined(self, target: Target, stored: "Stored", files: Mapping[str, str]) -> "Examined":
         """A fetched bundle read, and the target measured now."""
-        from promote.adapters.repository_file import read_model
-        from promote.core.bundle_files import read_config
         from promote.ports import Examined
 
-        config = files[f"{stored.name}/config.pbtxt"]
-        return Examined(
-            target=self.measured(target),
-            facts=self.read_facts(files[f"{stored.name}/{stored.version}/model.onnx"]),
-            config=read_config(Path(config).read_bytes(), stored.name),
-            folder=read_model(str(Path(config).parent)),
-        )
+        facts, config, folder = self._fetched(stored, files)
+        return Examined(target=self.measured(target), facts=facts, config=config, folder=folder)
+
+    def _fetched(self, stored: "Stored", files: Mapping[str, str]) -> "tuple[ModelFacts, ModelConfig, ModelFolder]":
+        from promote.adapters.repository_file import read_model
+        from promote.core.bundle_files import read_config
+
+        at = Path(files[f"{stored.name}/config.pbtxt"])
+        config = read_config(at.read_bytes(), stored.name)
+        facts = self.read_facts(files[f"{stored.name}/{stored.version}/model.onnx"])
+        return facts, config, read_model(str(at.parent))
 
     def run_subject(self, run_id: str, model: str = "") -> Subject:
         """The model of a run: read where it is ONNX, else as the run declares it and the plan shall make it."""

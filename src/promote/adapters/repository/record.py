@@ -8,6 +8,7 @@ somebody who rewrites the whole file: who deployed what, with proof, is the regi
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,23 @@ def next_line(before: bytes, shown: str, live: Deployed) -> bytes:
     _, previous = parse_record(before, shown, live.name)
     body = {field: getattr(live, field) for field in Deployed.__dataclass_fields__} | {"previous": previous}
     return _compact(body | {"check": _sum(body)}) + b"\n"
+
+
+def with_states(lines: tuple[Deployed, ...]) -> tuple[Deployed, ...]:
+    """The lines of a record: the last is ``live``, all before it ``kept``."""
+    last = len(lines) - 1
+    return tuple(replace(line, state="live" if place == last else "kept") for place, line in enumerate(lines))
+
+
+def beyond(history: tuple[Deployed, ...], keep: int) -> tuple[int, ...]:
+    """The versions that served, but for the live one and the ``keep`` that served last before it."""
+    served = dict.fromkeys(former.version for former in reversed(history))
+    return tuple(sorted([*served][1 + keep :]))
+
+
+def untold(history: tuple[Deployed, ...], told: int) -> tuple[Deployed, ...]:
+    """Those after the first ``told``; all where the record was begun anew since."""
+    return history[told:] if told <= len(history) else history
 
 
 def read_told(path: Path) -> int:
