@@ -58,7 +58,7 @@ def command(ctx: click.Context, target_name: str, registry: str, as_json: bool) 
 @click.pass_obj
 def show(config: str | None, reference: str, target_name: str, registry: str, as_json: bool) -> int:
     """Show what a reviewer needs of REFERENCE (MODEL:vN or MODEL@sha256:...)."""
-    from promote.core.layout import PASSPORT
+    from promote.core.layout import passport_of
     from promote.core.page import summary
     from promote.pipeline import case_of, gate, standing
     from promote.wiring import open_wiring
@@ -71,8 +71,7 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
         outcome = standing(stored, target, world)
         said = case_of(stored, target, world).decisions if target.review else ()
         gates = gate(stored, target, world)
-        blob = stored.files[f"{name}/{stored.version}/{PASSPORT}"]
-        passport = world.registry.read(stored, blob)
+        passport = world.registry.read(stored, passport_of(stored))
     state, last = _state(outcome), said[-1] if said else Review()
     if isinstance(outcome, Approved) and not target.review:
         state = NOT_REQUIRED

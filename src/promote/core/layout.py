@@ -20,8 +20,9 @@ from promote.core.facts import Target
 from promote.core.names import model_name
 from promote.core.passport import sha256, write_passport
 from promote.core.serving import Template, build_config, config_text
-from promote.core.stages import Blob, Bundle, Export, Proven
+from promote.core.stages import Blob, Bundle, Export, Proven, Stored
 from promote.core.verdict import Compatible
+from promote.errors import IntegrityError
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
 GOLDEN = "promote/golden.safetensors"
 PASSPORT = "promote/passport.json"
 LABELS = "labels.txt"
+
+
+def passport_of(stored: Stored) -> Blob:
+    """The passport of a bundle in a registry.
+
+    Raises:
+        IntegrityError: it holds none.
+    """
+    blob = stored.files.get(f"{stored.name}/{stored.version}/{PASSPORT}")
+    if blob is None:
+        raise IntegrityError(f"{stored.reference} holds no passport")
+    return blob
 
 
 def content(data: bytes) -> Blob:

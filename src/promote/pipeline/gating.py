@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from promote.core.facts import Target
 from promote.core.gates import Found, Gate, GateFailed, Told, asks, gates, read_passport
-from promote.core.layout import PASSPORT
+from promote.core.layout import passport_of
 from promote.core.stages import Stored
 from promote.ports import World
 
@@ -57,4 +57,4 @@ def _live(stored: Stored, target: Target, world: World, at_target: bool) -> Told
 
 
 def _told(stored: Stored, world: World) -> Told:
-    return read_passport(world.registry.read(stored, stored.files[f"{stored.name}/{stored.version}/{PASSPORT}"]))
+    return read_passport(world.registry.read(stored, passport_of(stored)))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from promote.core.decisions import REVIEW_TYPE, decision_annotations, decisions_of, write_decision
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Target
-from promote.core.layout import PASSPORT
+from promote.core.layout import passport_of
 from promote.core.page import verdict_of
 from promote.core.review import (
     APPROVED,
@@ -147,9 +147,7 @@ def _show(stored: Stored, target: Target, review: Review, outcome: Outcome, worl
 
 def _verdict(stored: Stored, target: Target, world: World) -> str:
     """The verdict's word that a reviewer sees: the bundle's own, or the last that was attached for a further target."""
-    word = verdict_of(
-        world.registry.read(stored, stored.files[f"{stored.name}/{stored.version}/{PASSPORT}"]), target.name
-    )
+    word = verdict_of(world.registry.read(stored, passport_of(stored)), target.name)
     later = [
         r.annotations.get(VERDICT, "")
         for r in world.registry.referrers(stored, VERDICT_TYPE)

@@ -13,7 +13,7 @@ from promote.adapters.oci.origin import Origin, parse_origin
 from promote.adapters.oci.pages import pages
 from promote.adapters.oci.registry import open_registry
 from promote.adapters.oci.transport import Transport
-from promote.core.layout import PASSPORT
+from promote.core.layout import passport_of
 from promote.core.manifest import strict_json
 from promote.core.names import MODEL_NAME, model_name
 from promote.core.passport_item import Item
@@ -40,10 +40,7 @@ def read_remote(base: str, env: Mapping[str, str], models: tuple[str, ...]) -> I
             where = f"{origin.host}/{origin.repository(name)}:{tag}"
             try:
                 stored = registry.resolve(name, tag)
-                blob = stored.files.get(f"{name}/{stored.version}/{PASSPORT}")
-                if blob is None:
-                    raise IntegrityError(f"{stored.reference} holds no passport")
-                yield Item(where, passport=registry.read(stored, blob))
+                yield Item(where, passport=registry.read(stored, passport_of(stored)))
             except (NotFound, IntegrityError) as error:
                 yield Item(where, fault=error.message)
 

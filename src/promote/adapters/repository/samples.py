@@ -6,13 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promote.adapters.repository.shelf import Shelf, on_disk
 from promote.core.golden import LARGEST
+from promote.core.layout import GOLDEN, PASSPORT
 from promote.core.parity import Tolerance
 from promote.core.passport import sha256
 from promote.core.stages import Blob
 from promote.errors import IntegrityError, NotFound
-
-_GOLDEN = "promote/golden.safetensors"
-_PASSPORT = "promote/passport.json"
 
 
 class _Tolerance(BaseModel):
@@ -45,8 +43,8 @@ def golden_of(
     files: Mapping[str, Blob], read: Callable[[str], bytes], name: str, version: int
 ) -> tuple[bytes, Tolerance]:
     """The same of a version whose ``files`` are known, wherever ``read`` reads them."""
-    samples = _read(read, files, f"{name}/{version}/{_GOLDEN}")
-    passport = _read(read, files, f"{name}/{version}/{_PASSPORT}")
+    samples = _read(read, files, f"{name}/{version}/{GOLDEN}")
+    passport = _read(read, files, f"{name}/{version}/{PASSPORT}")
     try:
         tolerance = _Passport.model_validate_json(passport).parity.tolerance
     except ValidationError as error:

@@ -6,6 +6,7 @@ Not here: what is asked of it (``runs``, ``ledger``).
 import logging
 import os
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from promote.adapters.tracking.failures import CREDENTIALS_HINT, first_line, tol
 from promote.errors import AuthError, InputError, Unavailable
 
 _PROBE_SECONDS = 3.0
+_PAGE = 200
 _DOWN_HINT = "start it, or set MLFLOW_TRACKING_URI to where it runs"
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -68,6 +70,23 @@ def connect(uri: str) -> Connection:
     _quiet()
     with told(address, f"opening {address.shown}"):
         return Connection(address, mlflow.MlflowClient(address.uri, registry_uri=address.uri))
+
+
+def paged(link: Connection, doing: str, search: Callable[..., Any]) -> Iterator[Any]:
+    """Everything that a search of MLflow's registry finds, page after page.
+
+    Args:
+        link: to the registry.
+        doing: for messages.
+        search: takes ``max_results`` and ``page_token``.
+    """
+    token = None
+    while True:
+        with told(link.address, doing):
+            page = search(max_results=_PAGE, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 def _quiet() -> None:

@@ -5,16 +5,16 @@ Not here: what the tags mean (``ledger``).
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from promote.adapters.tracking.client import Connection
+from promote.adapters.tracking.client import Connection, paged
 from promote.adapters.tracking.failures import told
 from promote.adapters.tracking.models import Logged
 from promote.core.names import MODEL_NAME, model_name
 from promote.errors import NotFound
 
 ID_TAG = "promote.id"
-_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,9 @@ class Versions:
         return self._search(lambda tags: promotion_id in ("", tags.get(ID_TAG, "")))
 
     def _search(self, wanted: Callable[[Mapping[str, str]], bool]) -> list[int]:
-        found: list[int] = []
-        token = None
-        while True:
-            with told(self.link.address, f"reading versions of {self.name}"):
-                page = self.link.client.search_model_versions(
-                    f"name = '{self.name}'", max_results=_PAGE, page_token=token
-                )
-            found += [int(v.version) for v in page if wanted(v.tags)]
-            if not (token := page.token):
-                return found
+        search = partial(self.link.client.search_model_versions, f"name = '{self.name}'")
+        found = paged(self.link, f"reading versions of {self.name}", search)
+        return [int(version.version) for version in found if wanted(version.tags)]
 
     def tagged(self, tag: str) -> list[int]:
         """Those that carry ``tag``."""
@@ -130,17 +123,10 @@ class Versions:
 
 def recorded(link: Connection) -> Iterator[tuple[str, int, Mapping[str, str]]]:
     """Model, version and tags of every version that a promotion was recorded on."""
-    token = None
-    while True:
-        with told(link.address, "reading what was promoted"):
-            page = link.client.search_model_versions(
-                "tags.`promote.state` = 'recorded'", max_results=_PAGE, page_token=token
-            )
-        for found in page:
-            if MODEL_NAME.fullmatch(found.name):
-                yield found.name, int(found.version), dict(found.tags)
-        if not (token := page.token):
-            return
+    search = partial(link.client.search_model_versions, "tags.`promote.state` = 'recorded'")
+    for found in paged(link, "reading what was promoted", search):
+        if MODEL_NAME.fullmatch(found.name):
+            yield found.name, int(found.version), dict(found.tags)
 
 
 def versions_of(link: Connection, name: str) -> Versions:
