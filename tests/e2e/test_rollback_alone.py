@@ -48,5 +48,6 @@ def test_a_rollback_needs_neither_registry_nor_mlflow_and_is_recorded_when_they_
 
     assert alias() == 2
     shutil.move(tmp_path / "away", tmp_path / "bundles")
-    assert project("deploy", f"{name}:v1", "--target", "local", "--json").json["warnings"] == []
+    warnings = project("deploy", f"{name}:v1", "--target", "local", "--json").json["warnings"]
+    assert [warning for warning in warnings if name in warning] == []  # this host serves other tests' models too
     assert alias() == 1
