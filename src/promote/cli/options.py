@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from promote.core.references import parse_reference
 from promote.errors import InputError
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -40,12 +41,8 @@ def split_reference(text: str, *, newest: bool = False) -> tuple[str, str]:
     Raises:
         InputError: neither form.
     """
-    if newest and (alone := re.fullmatch(r"(?:.*/)?([^/@:]+)", text)):
-        return alone[1], ""
-    match = re.fullmatch(r"(?:.*/)?([^/@:]+)(?:@(sha256:[0-9a-f]{64})|:([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))", text)
-    if not match:
-        raise InputError(f"{text!r} names no version", hint="MODEL:vN or MODEL@sha256:<64 hex digits>")
-    return match[1], match[2] or match[3]
+    found = parse_reference(text, versioned=not newest)
+    return found.name, found.version
 
 
 def names_bundle(text: str) -> bool:
@@ -54,6 +51,8 @@ def names_bundle(text: str) -> bool:
 
 
 def split_base(text: str) -> str:
-    """The registry part of a full reference (``host/path`` before the last ``/``), or an empty string."""
-    repository = text.partition("@")[0]
-    return repository.rpartition("/")[0]
+    """The registry part of a full reference, or an empty string; also where it is no reference."""
+    try:
+        return parse_reference(text, versioned=False).base
+    except InputError:
+        return ""

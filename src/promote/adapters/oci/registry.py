@@ -19,13 +19,13 @@ from promote.adapters.oci.upload_limits import crew_in_time, refuse_too_large
 from promote.core.manifest import config_blob, pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
+from promote.core.references import TAG
 from promote.core.referrers import FALLBACK_TAG, Referrer
 from promote.core.registries import limits_of
 from promote.core.stages import Blob, Bundle, Received, Release, Stored
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
 
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # OCI distribution-spec
 _VERSION_TAG = re.compile(r"v([1-9][0-9]*)")
 _LARGEST_READ = 16 * 1024 * 1024
 
@@ -116,7 +116,7 @@ class OciRegistry:
 
     def resolve(self, name: str, reference: str) -> Stored:
         """See ``promote.ports.Registry``."""
-        if not DIGEST.fullmatch(reference) and not _TAG.fullmatch(reference):
+        if not DIGEST.fullmatch(reference) and not TAG.fullmatch(reference):
             raise InputError(f"{printable(reference, 60)!r} is neither a tag like v3 nor a digest sha256:...")
         store = self._at(name)
         if FALLBACK_TAG.fullmatch(reference):
