@@ -211,6 +211,35 @@ def test_a_failing_disk_at_any_step_is_told_and_running_again_finishes(tmp_path:
         assert_finished(root)
 
 
+def test_a_large_file_that_is_not_flushed_or_has_other_bytes_gets_no_name(
+    store: ModelRepository, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is flushed while it is digested."""
+    size, path = 9 * 2**20, "m/1/weights/w"
+    stored, paths = fetched(tmp_path / "b", "m", 1, contents("m", 1) | {path: bytes(size)})
+    flush, flushed = os.fsync, []
+
+    def fails(handle: int) -> None:
+        if os.fstat(handle).st_size == size:
+            flushed.append(handle)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(handle)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", fails)
+        with pytest.raises(Unavailable, match="No space left"):
+            store.place(stored, paths)
+    assert len(flushed) == 1
+    assert not (root / "m").exists()
+    Path(paths[path]).write_bytes(b"x" * size)
+    with pytest.raises(IntegrityError, match="weights/w has digest"):
+        store.place(stored, paths)
+    assert not (root / "m").exists()
+    Path(paths[path]).write_bytes(bytes(size))
+    store.place(stored, paths)
+    assert (root / path).read_bytes() == bytes(size)
+
+
 def failed_deployment(root: Path, incoming: Path) -> PromoteError | None:
     try:
         deployment(root, incoming)

@@ -11,6 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _ASKING_AGAIN_WONT_HELP = {
     errno.ENAMETOOLONG,
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_LARGE = 8 * 1024 * 1024  # below, starting a thread costs more than it saves
 
 
 @contextmanager
@@ -110,9 +112,22 @@ def take(source: Path, goal: Path, blob: Blob, shown: str, *, own: bool) -> None
     else:
         with source.open("rb") as reader, goal.open("xb") as writer:
             shutil.copyfileobj(reader, writer, 1024 * 1024)
-    verify(goal, blob, shown)
     goal.chmod(0o644)  # the server may run as another user, whatever the umask here
-    sync(goal)
+    with flushed(goal, blob.size):
+        verify(goal, blob, shown)
+
+
+@contextmanager
+def flushed(path: Path, size: int) -> Iterator[None]:
+    """The file is on the disk when the block ends; a large one is flushed while the block reads it."""
+    if size < _LARGE:
+        yield
+        sync(path)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        flushing = pool.submit(sync, path)
+        yield
+        flushing.result()
 
 
 def verify(path: Path, blob: Blob, shown: str) -> None:
