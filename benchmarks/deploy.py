@@ -67,7 +67,7 @@ def by_hand(bench, source: Path, repository: Path, version: int, weight: float) 
 
 
 def by_command(bench, folder: Path, name: str, version: int) -> float:
-    """Seconds from the start of `promote deploy` to the first right answer; MLflow is away, and the command then ends by itself."""
+    """Seconds from the start of `promote deploy` to the first right answer; MLflow is away, and it ends by itself."""
     command = [sys.executable, "-m", "promote", "deploy", f"{name}:v{version}", "--target", "bench", "--quiet"]
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -136,8 +136,8 @@ def measure(asked, folder: Path, repository: Path, triton) -> None:
     settings(folder, repository, triton)
     rounds = [one_round(asked, folder, repository, triton, number) for number in range(asked.rounds + 1)][1:]
     whole, replay, command, hand = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"first deployment of {asked.megabytes} MiB, {asked.rounds} rounds: by hand {hand:.2f} s; the deployment {whole:.2f} s, "
-          f"of it golden replay {replay:.2f} s; the command to the first right answer {command:.2f} s")  # fmt: skip
+    print(f"first deployment of {asked.megabytes} MiB, {asked.rounds} rounds: by hand {hand:.2f} s; the deployment {whole:.2f} "
+          f"s, of it golden replay {replay:.2f} s; the command to the first right answer {command:.2f} s")  # fmt: skip
     ratios = {
         "the deployment without its replay": [(whole - replay) / hand for whole, replay, _, hand in rounds],
         "the command": [command / hand for _, _, command, hand in rounds],
