@@ -5,7 +5,7 @@ per port (``tests/contract``) holds for both. All methods may raise the classes 
 *means* is decided in ``core``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +25,7 @@ from promote.core.stages import (
     Deployed,
     Export,
     ExportPlan,
+    Held,
     Promotion,
     Received,
     Release,
@@ -32,6 +33,8 @@ from promote.core.stages import (
     Stored,
 )
 from promote.core.standing import Desired, OnDisk
+from promote.core.variant_index import StoredIndex
+from promote.core.variants import Kind
 from promote.core.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -113,8 +116,13 @@ class Examined:
 class Registry(Protocol):
     """Where bundles live: an OCI registry or an OCI layout on disk."""
 
-    def push(self, bundle: Bundle, step: Step) -> Release:
+    def push(self, bundle: Bundle, step: Step, *, alone: bool = True) -> Release:
         """Pushes blobs, then config, then the manifest, then the tag ``vN``; what is there already is skipped.
+
+        Args:
+            bundle: what is pushed.
+            step: hears how many bytes are through.
+            alone: otherwise it is one variant of several, and no tag names it: ``gather`` does.
 
         Raises:
             IntegrityError: a file changed since it was digested, or the tag names another digest.
@@ -134,10 +142,29 @@ class Registry(Protocol):
             IntegrityError, AuthError, Unavailable: as ``push``.
         """
 
-    def resolve(self, name: str, reference: str) -> Stored:
-        """The bundle that ``reference`` names now: ``vN``, another tag, or ``sha256:...``.
+    def gather(self, children: Sequence[tuple[Kind, Stored]]) -> StoredIndex:
+        """Writes the index of bundles that were pushed before, and names it ``vN``; the same again writes nothing.
 
         Raises:
+            InputError: none, two of one kind, or of different models or versions.
+            IntegrityError: a child is another one by now, or the tag names something else.
+            NotFound: a child is not there.
+            AuthError, Unavailable: as the words say.
+        """
+
+    def find(self, name: str, reference: str) -> Stored | StoredIndex:
+        """What ``reference`` names now (``vN``, another tag, or ``sha256:...``): a bundle, or an index of variants.
+
+        Raises:
+            NotFound: nothing there by that name.
+            IntegrityError: the manifest or index is not what its digest or its form says.
+        """
+
+    def resolve(self, name: str, reference: str) -> Stored:
+        """The one bundle that ``reference`` names now; see ``find``.
+
+        Raises:
+            InputError: it names an index of variants, so it is not said which.
             NotFound: nothing there by that name.
             IntegrityError: the manifest is not what its digest or its form says.
         """
@@ -156,7 +183,7 @@ class Registry(Protocol):
             IntegrityError: bytes of another digest or size, or a blob too large to read whole.
         """
 
-    def attach(self, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
+    def attach(self, stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
         """Stores ``data`` as a referrer of the bundle, and lists it; returns the digest of its manifest.
 
         The same again changes nothing. Of several that attach at once none is lost, as far as the registry allows: see
@@ -169,7 +196,7 @@ class Registry(Protocol):
             Unavailable: others keep writing the list.
         """
 
-    def referrers(self, stored: Stored, artifact_type: str = "") -> tuple[Referrer, ...]:
+    def referrers(self, stored: Held, artifact_type: str = "") -> tuple[Referrer, ...]:
         """The referrers of the bundle as they are listed, oldest first; of one kind where one is asked for.
 
         Raises:

@@ -24,9 +24,9 @@ from promote.adapters.oci.referrers import RemoteReferrers
 from promote.adapters.oci.registry import open_registry
 from promote.adapters.oci.transport import Transport
 from promote.adapters.oci.upload import Place
-from promote.core.manifest import MANIFEST_TYPE
+from promote.core.manifest import INDEX_TYPE, MANIFEST_TYPE
 from promote.core.passport import sha256
-from promote.core.referrers import CREATED, INDEX_TYPE, Referrer, entry_of, fallback_tag, pack_referrer
+from promote.core.referrers import CREATED, Referrer, entry_of, fallback_tag, pack_referrer
 from promote.core.stages import Stored
 from promote.errors import AuthError, InputError, IntegrityError, NotFound, Unavailable
 from promote.ports import Registry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from promote.core.stages import (
     Candidate,
     Export,
     ExportPlan,
+    Held,
     Proven,
     Received,
     Release,
@@ -26,6 +27,8 @@ from promote.core.stages import (
     SourceModel,
     Stored,
 )
+from promote.core.variant_index import StoredIndex, is_index, pack_index, read_variants
+from promote.core.variants import Kind
 from promote.core.verdict import Compatible
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
@@ -39,9 +42,9 @@ class FakeRegistry:
     manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)  # (name, digest or tag)
     lists: dict[tuple[str, str], bytes] = field(default_factory=dict)  # (name, digest of the subject)
 
-    def push(self, bundle: Bundle, step: Step) -> Release:
+    def push(self, bundle: Bundle, step: Step, *, alone: bool = True) -> Release:
         packed = pack(bundle)
-        tag = (bundle.name, f"v{bundle.version}")
+        tag = (bundle.name, f"v{bundle.version}" if alone else packed.manifest.digest)
         data = packed.manifest.data or b""
         if self.manifests.get(tag, data) != data:
             raise IntegrityError(f"{tag} is another bundle", hint="version tags never move: promote the run again")
@@ -75,12 +78,30 @@ class FakeRegistry:
         step.update(total, total)
         return Received(stored=here, sent=sent, skipped=total - sent)
 
+    def gather(self, children: Sequence[tuple[Kind, Stored]]) -> StoredIndex:
+        data = pack_index(children).data or b""
+        for _, stored in children:
+            if self.manifests.get((stored.name, stored.digest)) != stored.manifest:
+                raise NotFound(f"no {stored.reference}")
+        index = read_variants(data, f"fake/{children[0][1].name}", children[0][1].name)
+        if self.manifests.get((index.name, f"v{index.version}"), data) != data:
+            raise IntegrityError("another bundle", hint="version tags never move: promote the run again")
+        self.manifests[index.name, f"v{index.version}"] = self.manifests[index.name, index.digest] = data
+        return index
+
     def resolve(self, name: str, reference: str) -> Stored:
+        found = self.find(name, reference)
+        if isinstance(found, StoredIndex):
+            raise InputError(f"{found.reference} is an index of variants")
+        return found
+
+    def find(self, name: str, reference: str) -> Stored | StoredIndex:
         if ":" in reference and not DIGEST.fullmatch(reference):
             raise InputError(f"{reference!r} is neither a tag nor a digest")
         if (model_name(name), reference) not in self.manifests:
             raise NotFound(f"no {name}:{reference}")
-        stored = self._stored(name, self.manifests[name, reference])
+        data = self.manifests[name, reference]
+        stored = (read_variants if is_index(data, reference) else read_manifest)(data, f"fake/{name}", name)
         if reference[1:].isdigit() and reference != f"v{stored.version}":
             raise IntegrityError(f"{name}:{reference} is version {stored.version}")
         return stored
@@ -103,7 +124,7 @@ class FakeRegistry:
             raise IntegrityError(f"{blob.digest} is too large to read whole")
         return self._read(stored, blob)
 
-    def attach(self, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
+    def attach(self, stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
         self._see(stored)
         packed = pack_referrer(stored, artifact_type, data, annotations)
         self.blobs |= {blob.digest: blob.data or b"" for blob in packed.blobs}
@@ -112,12 +133,12 @@ class FakeRegistry:
             self.lists[where] = new.data or b""
         return packed.manifest.digest
 
-    def referrers(self, stored: Stored, artifact_type: str = "") -> tuple[Referrer, ...]:
+    def referrers(self, stored: Held, artifact_type: str = "") -> tuple[Referrer, ...]:
         self._see(stored)
         index = self.lists.get((stored.name, stored.digest))
         return referrers_of(read_index(index, "the list") if index else [], artifact_type)
 
-    def _see(self, stored: Stored) -> None:
+    def _see(self, stored: Held) -> None:
         if stored.repository != f"fake/{stored.name}":
             raise InputError(f"{stored.reference} does not lie here")
         if (stored.name, stored.digest) not in self.manifests:

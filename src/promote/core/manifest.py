@@ -18,6 +18,7 @@ from promote.core.stages import Blob, Bundle, Run, Stored
 from promote.errors import IntegrityError
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 WEIGHT, WEIGHT_CONFIG, DOC = (
@@ -117,6 +118,12 @@ def _source(run: Run) -> dict[str, str]:
     commit = run.tags.get("mlflow.source.git.commit", "")
     known = {"source": url} if _WEB.fullmatch(url) else {}
     return known | ({"revision": commit} if re.fullmatch(r"[0-9a-f]{7,64}", commit) else {})
+
+
+def types_of(manifest: Blob) -> dict[str, str]:
+    """``mediaType`` and ``artifactType`` of a manifest or index of promote's own, as it says them."""
+    value = strict_json(manifest.data or b"", f"the manifest {manifest.digest}")
+    return {key: value[key] for key in ("mediaType", "artifactType") if key in value}
 
 
 class _Strict(BaseModel):

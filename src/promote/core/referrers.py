@@ -13,14 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
+from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
 from promote.core.names import digest as checked_digest
 from promote.core.names import printable
 from promote.core.passport import sha256
-from promote.core.stages import Blob, Stored
+from promote.core.stages import Blob, Held, Stored
 from promote.errors import InputError, IntegrityError
 
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 CREATED = "org.opencontainers.image.created"
 FALLBACK_TAG = re.compile(r"sha256-[0-9a-f]{64}")
@@ -66,7 +65,7 @@ def fallback_tag(digest: str) -> str:
     return checked_digest(digest).replace(":", "-")
 
 
-def pack_referrer(stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> PackedReferrer:
+def pack_referrer(stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> PackedReferrer:
     """A referrer of ``stored`` that holds ``data``; the same arguments give the same bytes.
 
     Raises:
@@ -83,11 +82,15 @@ def pack_referrer(stored: Stored, artifact_type: str, data: bytes, annotations: 
         "artifactType": artifact_type,
         "config": {"mediaType": EMPTY_TYPE, "digest": empty.digest, "size": empty.size},
         "layers": [{"mediaType": artifact_type, "digest": content.digest, "size": content.size}],
-        "subject": {"mediaType": MANIFEST_TYPE, "digest": stored.digest, "size": len(stored.manifest)},
+        "subject": {"mediaType": _type_of(stored), "digest": stored.digest, "size": len(stored.manifest)},
         "annotations": dict(annotations),
     }
     written = _json(manifest)
     return PackedReferrer(Blob(sha256(written), len(written), data=written), (empty, content))
+
+
+def _type_of(stored: Held) -> str:
+    return MANIFEST_TYPE if isinstance(stored, Stored) else INDEX_TYPE
 
 
 class _Part(BaseModel):

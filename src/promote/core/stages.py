@@ -185,16 +185,15 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """A bundle as a registry holds it; what a deployment starts from.
+class Held:
+    """What a registry holds under a version of a model, and what people decide about: a bundle, or an index of several.
 
     Args:
         repository: without tag or digest: ``ghcr.io/acme/ner``, ``oci:/srv/bundles/ner``.
-        digest: of the manifest.
-        name: model name, from the manifest's annotations.
+        digest: of the manifest or index.
+        name: model name, from its annotations.
         version: model version, likewise.
-        files: path -> blob (without bytes until fetched).
-        annotations: of the manifest.
+        annotations: its own.
         manifest: its raw bytes.
     """
 
@@ -202,7 +201,6 @@ class Stored:
     digest: str
     name: str
     version: int
-    files: Mapping[str, Blob]
     annotations: Mapping[str, str]
     manifest: bytes = field(repr=False)
 
@@ -210,6 +208,17 @@ class Stored:
     def reference(self) -> str:
         """``repository@sha256:...``."""
         return f"{self.repository}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored(Held):
+    """A bundle as a registry holds it; what a deployment starts from.
+
+    Args:
+        files: path -> blob (without bytes until fetched).
+    """
+
+    files: Mapping[str, Blob]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 
 from promote.adapters.oci.store import BlobStore
 from promote.core.referrers import Entry, Referrer, pack_referrer, read_index, referrers_of
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.errors import IntegrityError
 
 _MOST = 10_000
 
 
 def attach(
-    store: BlobStore, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]
+    store: BlobStore, stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]
 ) -> str:  # fmt: skip
     """See ``promote.ports.Registry.attach``."""
     packed = pack_referrer(stored, artifact_type, data, annotations)
@@ -26,7 +26,7 @@ def attach(
     return packed.manifest.digest
 
 
-def listed(store: BlobStore, stored: Stored, artifact_type: str) -> tuple[Referrer, ...]:
+def listed(store: BlobStore, stored: Held, artifact_type: str) -> tuple[Referrer, ...]:
     """See ``promote.ports.Registry.referrers``."""
     _see(store, stored)
     entries: list[Entry] = []
@@ -37,7 +37,7 @@ def listed(store: BlobStore, stored: Stored, artifact_type: str) -> tuple[Referr
     return referrers_of(entries, artifact_type)
 
 
-def _see(store: BlobStore, stored: Stored) -> None:
+def _see(store: BlobStore, stored: Held) -> None:
     """The bundle can be read here. Without that right a registry may answer 404, which would read as no referrers.
 
     Raises:

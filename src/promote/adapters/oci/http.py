@@ -18,11 +18,12 @@ from promote.adapters.oci.upload import Place, Upload
 from promote.adapters.oci.upload_rate import measure
 from promote.adapters.oci.upload_resuming import Resuming
 from promote.adapters.oci.upload_sessions import Sessions
-from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE
+from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, types_of
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, digest
 from promote.core.passport import sha256
 from promote.core.stages import Blob
+from promote.core.variant_index import is_index
 from promote.errors import IntegrityError, NotFound, Unavailable
 
 
@@ -47,6 +48,7 @@ def open_remote(
     return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience, upload, known)
 
 
+_KINDS = (MANIFEST_TYPE, INDEX_TYPE)  # a bundle, or an index of several
 _MOST_BREAKS = 3  # of a connection, with no byte in between
 
 
@@ -150,7 +152,7 @@ class Remote:
             if answer.status_code == 404:
                 raise NotFound(f"{named} is not there", hint="a private repository may answer so to a stranger")
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-            if kind != MANIFEST_TYPE:
+            if kind not in _KINDS:
                 raise IntegrityError(f"{named} is {media_type(kind)}, expected {MANIFEST_TYPE}")
             data = b""
             for chunk in chunks(answer):
@@ -166,6 +168,8 @@ class Remote:
                 raise IntegrityError(
                     f"the manifest {named} has digest {found}, which is not what was asked or promised"
                 )
+            if is_index(data, named) is not (kind == INDEX_TYPE):  # two readers would take it for two things
+                raise IntegrityError(f"{named} is sent as {media_type(kind)} and calls itself something else")
             return data
 
     def _get_manifest(self, url: str, reference: str) -> requests.Response:
@@ -174,7 +178,7 @@ class Remote:
         Raises:
             NotFound: the digest is that of a file.
         """
-        expected, accept = frozenset({200, 404}), {"Accept": MANIFEST_TYPE}
+        expected, accept = frozenset({200, 404}), {"Accept": ", ".join(_KINDS)}
         try:
             return self._transport.send("GET", url, expected, headers=accept)
         except Again:
@@ -192,10 +196,11 @@ class Remote:
     def put_manifest(self, reference: str, manifest: Blob) -> None:
         """See ``BlobStore``; a registry cannot tell whether a tag moved meanwhile, so the caller reads it back."""
         url, data = f"{self._root}/manifests/{reference}", manifest.data or b""
+        kind = types_of(manifest)["mediaType"]
 
         def attempt() -> None:
             answer = self._transport.send(
-                "PUT", url, frozenset({201}), headers={"Content-Type": MANIFEST_TYPE}, body=lambda: data
+                "PUT", url, frozenset({201}), headers={"Content-Type": kind}, body=lambda: data
             )
             with answer:
                 if answer.headers.get("Docker-Content-Digest", manifest.digest) != manifest.digest:

@@ -25,9 +25,9 @@ from promote.adapters.oci.files import (
     verified,
     write_whole,
 )
-from promote.core.manifest import ARTIFACT_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
+from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, strict_json, types_of
 from promote.core.names import DIGEST, digest, printable
-from promote.core.referrers import INDEX_TYPE, entry_of, fallback_tag, with_entries
+from promote.core.referrers import entry_of, fallback_tag, with_entries
 from promote.core.stages import Blob
 from promote.errors import InputError, IntegrityError, NotFound
 
@@ -112,8 +112,8 @@ class Layout:
             named = {} if DIGEST.fullmatch(reference) else {"annotations": {_REF_NAME: reference}}
             # The entry without a name made way for the tag: one manifest is one line of the index.
             kept = [e for e in entries if e["digest"] != manifest.digest or _ref_name(e)]
-            entry = {"mediaType": MANIFEST_TYPE, "artifactType": ARTIFACT_TYPE, "digest": manifest.digest}
-            self._save(index, [*kept, entry | {"size": manifest.size} | named])
+            entry = {**types_of(manifest), "digest": manifest.digest, "size": manifest.size}
+            self._save(index, [*kept, entry | named])
 
     def attach(self, subject: str, manifest: Blob) -> None:
         """See ``BlobStore``. The list lies under the same tag as in a registry, so that a copy of both is whole."""

@@ -17,10 +17,10 @@ from promote.adapters.oci.origin import media_type
 from promote.adapters.oci.store import BlobsGone
 from promote.adapters.oci.transport import chunks
 from promote.adapters.oci.upload import Place
-from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE
+from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE
 from promote.core.names import digest
 from promote.core.passport import sha256
-from promote.core.referrers import INDEX_TYPE, Entry, fallback_tag, read_index, with_entries
+from promote.core.referrers import Entry, fallback_tag, read_index, with_entries
 from promote.errors import IntegrityError, Unavailable
 
 # All kinds, or CNCF Distribution answers 404 where an image lies under the tag, and it would be written over.

@@ -11,9 +11,9 @@ from promote.adapters.oci.failures import Patience
 from promote.adapters.oci.pages import pages
 from promote.adapters.oci.referrer_index import WATCH, ReferrerIndex, Watch
 from promote.adapters.oci.upload import Place
-from promote.core.manifest import MANIFEST_TYPE
+from promote.core.manifest import INDEX_TYPE, MANIFEST_TYPE
 from promote.core.names import digest
-from promote.core.referrers import INDEX_TYPE, entry_of
+from promote.core.referrers import entry_of
 from promote.core.stages import Blob
 from promote.errors import IntegrityError
 

@@ -22,7 +22,9 @@ from promote.core.names import DIGEST, bundle_path, model_name, printable
 from promote.core.references import TAG
 from promote.core.referrers import FALLBACK_TAG, Referrer
 from promote.core.registries import limits_of
-from promote.core.stages import Blob, Bundle, Received, Release, Stored
+from promote.core.stages import Blob, Bundle, Held, Received, Release, Stored
+from promote.core.variant_index import StoredIndex, is_index, pack_index, read_variants
+from promote.core.variants import Kind
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
 
@@ -72,11 +74,11 @@ class OciRegistry:
         self._locate, self._limits = locate, limits
         self._stores: dict[str, BlobStore] = {}
 
-    def push(self, bundle: Bundle, step: Step) -> Release:
+    def push(self, bundle: Bundle, step: Step, *, alone: bool = True) -> Release:
         """See ``promote.ports.Registry``."""
         packed = pack(bundle)
         stored = read_manifest(packed.manifest.data or b"", self._at(bundle.name).repository, bundle.name)
-        sent, total = self._send(stored, bundle.files, packed.config, step)
+        sent, total = self._send(stored, bundle.files, packed.config, step, alone=alone)
         return Release(bundle=bundle, stored=stored, sent=sent, skipped=total - sent)
 
     def receive(self, stored: Stored, files: Mapping[str, str], config: bytes, step: Step) -> Received:
@@ -86,9 +88,25 @@ class OciRegistry:
         sent, total = self._send(here, blobs, replace(config_blob(here), data=config), step)
         return Received(stored=here, sent=sent, skipped=total - sent)
 
-    def _send(self, stored: Stored, files: Mapping[str, Blob], config: Blob, step: Step) -> tuple[int, int]:
+    def gather(self, children: Sequence[tuple[Kind, Stored]]) -> StoredIndex:
+        """See ``promote.ports.Registry``."""
+        packed, first = pack_index(children), children[0][1]
+        store = self._of(first)
+        index = read_variants(packed.data or b"", store.repository, first.name)
+        for _, stored in children:
+            if store.manifest(stored.digest) != stored.manifest:  # some registries take an index of what they have not
+                raise IntegrityError(f"{stored.reference} is another manifest by now")
+        tag = f"v{index.version}"
+        if not _names(store, tag, packed):
+            _publish(store, tag, packed)
+        return index
+
+    def _send(
+        self, stored: Stored, files: Mapping[str, Blob], config: Blob, step: Step, *, alone: bool = True
+    ) -> tuple[int, int]:
         """Sends what is not there, the manifest and its tag last; bytes sent, and bytes in all."""
-        store, tag = self._at(stored.name), f"v{stored.version}"
+        store = self._at(stored.name)
+        tag = f"v{stored.version}" if alone else stored.digest
         manifest = Blob(stored.digest, len(stored.manifest), data=stored.manifest)
         there = _names(store, tag, manifest)
         blobs = [*(blob for _, blob in sorted(files.items())), config]
@@ -116,6 +134,17 @@ class OciRegistry:
 
     def resolve(self, name: str, reference: str) -> Stored:
         """See ``promote.ports.Registry``."""
+        found = self.find(name, reference)
+        if isinstance(found, StoredIndex):
+            labels = ", ".join(variant.kind.label for variant in found.variants)
+            raise InputError(
+                f"{found.reference} is an index of variants ({labels}), expected one bundle",
+                hint=f"promote resolve {name}:{printable(reference)} --target NAME names the one for a host",
+            )
+        return found
+
+    def find(self, name: str, reference: str) -> Stored | StoredIndex:
+        """See ``promote.ports.Registry``."""
         if not DIGEST.fullmatch(reference) and not TAG.fullmatch(reference):
             raise InputError(f"{printable(reference, 60)!r} is neither a tag like v3 nor a digest sha256:...")
         store = self._at(name)
@@ -124,7 +153,9 @@ class OciRegistry:
                 f"{store.repository}:{reference} is a list of referrers, expected a bundle",
                 hint=f"{name}@{reference.replace('-', ':')} is the bundle that they refer to",
             )
-        stored = read_manifest(store.manifest(reference), store.repository, name)
+        data = store.manifest(reference)
+        read = read_variants if is_index(data, f"{store.repository}:{reference}") else read_manifest
+        stored = read(data, store.repository, name)
         if DIGEST.fullmatch(reference) and stored.digest != reference:
             raise IntegrityError(f"{store.repository} answered {stored.digest} when asked for {reference}")
         tag = _VERSION_TAG.fullmatch(reference)
@@ -162,11 +193,11 @@ class OciRegistry:
             raise IntegrityError(f"{blob.digest} has {blob.size:,} bytes, at most {_LARGEST_READ:,} are read whole")
         return b"".join(verified(self._of(stored).stream(blob), blob, f"{stored.reference}: {blob.digest}"))
 
-    def attach(self, stored: Stored, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
+    def attach(self, stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
         """See ``promote.ports.Registry``."""
         return attached.attach(self._of(stored), stored, artifact_type, data, annotations)
 
-    def referrers(self, stored: Stored, artifact_type: str = "") -> tuple[Referrer, ...]:
+    def referrers(self, stored: Held, artifact_type: str = "") -> tuple[Referrer, ...]:
         """See ``promote.ports.Registry``."""
         return attached.listed(self._of(stored), stored, artifact_type)
 
@@ -175,7 +206,7 @@ class OciRegistry:
             self._stores[name] = self._locate(model_name(name))
         return self._stores[name]
 
-    def _of(self, stored: Stored) -> BlobStore:
+    def _of(self, stored: Held) -> BlobStore:
         store = self._at(stored.name)
         if store.repository != stored.repository:
             raise InputError(
@@ -244,7 +275,7 @@ def _names(store: BlobStore, tag: str, manifest: Blob) -> bool:
 
 def _publish(store: BlobStore, tag: str, manifest: Blob) -> None:
     """The manifest by digest, read back; then its tag, read back, since registries let two pushes race for one."""
-    for reference in (manifest.digest, tag):
+    for reference in dict.fromkeys((manifest.digest, tag)):
         store.put_manifest(reference, manifest)
         if store.manifest(reference) != manifest.data:
             raise IntegrityError(

@@ -55,11 +55,11 @@ class BlobStore(Protocol):
         """Bytes a second on the way there, measured now; infinite where there is no way or it cannot be measured."""
 
     def manifest(self, reference: str) -> bytes:
-        """The manifest of a tag or digest, at most 4 MiB; verified where ``reference`` is a digest.
+        """The manifest or image index of a tag or digest, at most 4 MiB; verified where ``reference`` is a digest.
 
         Raises:
             NotFound: nothing there by that name.
-            IntegrityError: other bytes than the digest says, too many, or not an image manifest.
+            IntegrityError: other bytes than the digest says, too many, or neither a manifest nor an index.
         """
 
     def attach(self, subject: str, manifest: Blob) -> None:
@@ -74,7 +74,7 @@ class BlobStore(Protocol):
         """Image indexes of at most 4 MiB that list referrers of ``subject``, **not** checked, perhaps of other kinds too."""
 
     def put_manifest(self, reference: str, manifest: Blob) -> None:
-        """Stores a manifest by its digest, or names it by a tag; all its blobs are there already.
+        """Stores a manifest or index by its digest, or names it by a tag; all that it names is there already.
 
         Raises:
             BlobsGone: they were.
