@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from promote.core.facts import ModelFacts, ModelFolder, Target
+from promote.core.faults import Fault
 from promote.core.load import Cell, Figures, Measured
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
@@ -202,6 +203,49 @@ class Registry(Protocol):
         Raises:
             IntegrityError: the list is ambiguous, too large or of another form.
             NotFound, AuthError: the bundle is not there, or may not be read: that never reads as no referrers.
+        """
+
+
+class Folder(Protocol):
+    """A folder on this machine that holds one bundle, or shall: ``NAME/config.pbtxt`` and ``NAME/N/...``."""
+
+    @property
+    def path(self) -> str:
+        """Where it is, absolute."""
+
+    def filled(self) -> bool:
+        """Whether anything lies in it.
+
+        Raises:
+            InputError: it is no folder, or one that no rename can replace.
+        """
+
+    def require(self, stored: Stored, step: Step) -> None:
+        """Passes when exactly this bundle lies in it; reads every byte.
+
+        Raises:
+            InputError: something else does; the message names the first difference.
+        """
+
+    def compare(self, stored: Stored, step: Step) -> tuple[Fault, ...]:
+        """All that is missing, too much or other than in the bundle; reads every byte.
+
+        Raises:
+            InputError: there is no such folder.
+        """
+
+    def staging(self) -> AbstractContextManager[str]:
+        """A place beside it to fetch into, for one pull at a time; what was fetched stays there when the block fails.
+
+        Raises:
+            Unavailable: another pull is under way.
+        """
+
+    def place(self, stored: Stored, files: Mapping[str, str]) -> None:
+        """Makes the folder appear, by one rename of the staging place and flushed to the disk before.
+
+        Raises:
+            IntegrityError: a file holds native code, or the configuration may load some.
         """
 
 

@@ -190,6 +190,7 @@ def on_disk(path: Path) -> Blob:
 def make_bundle(
     files: Mapping[str, Blob | bytes] | None = None, *, name: str = "ner", version: int = 1,
     tags: Mapping[str, str] | None = None, run_id: str = "4f2a", passport: bytes = b'{"schema":"promote.passport/1"}\n',
+    config: bytes = b"",
 ) -> Bundle:  # fmt: skip
     """A bundle of these files, by path within the version directory, and what every bundle has."""
     run = Run(run_id=run_id, ended_ms=1_700_000_000_000, tags=tags or {})
@@ -208,7 +209,7 @@ def make_bundle(
     )
     proven = Proven(export, ParityProven(Tolerance(1e-4, 1e-3), ()))
     fixed = {"promote/golden.safetensors": samples, "promote/passport.json": content(passport)}
-    all_files = {f"{name}/config.pbtxt": content(f'name: "{name}"\n'.encode())}
+    all_files = {f"{name}/config.pbtxt": content(config or f'name: "{name}"\n'.encode())}
     all_files |= {f"{name}/{version}/{path}": blob for path, blob in {**inside, **fixed}.items()}
     return Bundle(
         verdict=Compatible(proven, "calypso", ()), target=Target(name="calypso"), name=name, version=version,

@@ -73,6 +73,7 @@ COMMANDS = {
     "sync-help": ("sync", "--help"),
     "smoke-help": ("smoke", "--help"),
     "bench-help": ("bench", "--help"),
+    "pull-help": ("pull", "--help"),
     "review-help": ("review", "--help"),
     "policy-check-help": ("policy", "check", "--help"),
     "template-help": ("template", "--help"),

@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "matrix": "Show, explain, compare, validate and refresh what the verdicts rest on.",
     "plan": "Say what a run would be exported to for its targets, and what is ruled out.",
     "model": "Take an MLflow run to a reviewed release.",
+    "pull": "Fetch a bundle as a folder that Triton serves: whole and verified, or not there.",
     "push": "Bring a bundle from one registry to another, its digest kept.",
     "show": "List a bundle: its files, facts and annotations, and what refers to it.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",

@@ -9,6 +9,7 @@ from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, promote_further
 from promote.pipeline.gating import gate
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
+from promote.pipeline.pulling import Pulled, pull_bundle
 from promote.pipeline.pushing import Pushed, push_bundle
 from promote.pipeline.reviewing import Outcome, Waiting, case_of, review_model, standing, waiting
 from promote.pipeline.serving import Serving, Status, status
@@ -23,6 +24,7 @@ __all__ = [
     "Order",
     "Outcome",
     "Prepared",
+    "Pulled",
     "Pushed",
     "Refusal",
     "Serving",
@@ -36,6 +38,7 @@ __all__ = [
     "promote_further",
     "promote_model",
     "prove",
+    "pull_bundle",
     "push_bundle",
     "review_model",
     "rollback",

@@ -19,7 +19,7 @@ from promote.wiring.hosts import Hosts
 if TYPE_CHECKING:
     from promote.adapters.tracking.identity import Person
     from promote.core.passport_item import Item
-    from promote.ports import Exporter, FiguresBook, Ledger, Load, Registry, Runs, Server, Store
+    from promote.ports import Exporter, FiguresBook, Folder, Ledger, Load, Registry, Runs, Server, Store
 
 
 class Parts(Hosts):
@@ -36,6 +36,12 @@ class Parts(Hosts):
 
         there = dataclasses.replace(self, registry_url=url)
         return self._registry(there.registry_base, login_of(os.environ, self.registry_host, there.registry_host))
+
+    def folder(self, path: str) -> Folder:
+        """A folder that a bundle is pulled to, or was; relative to where the command is typed."""
+        from promote.adapters.oci.folder import PullFolder
+
+        return PullFolder(path)
 
     def _registry(self, base: str, env: Mapping[str, str]) -> Registry:
         from promote.adapters.oci.registry import open_registry
