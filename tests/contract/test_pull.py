@@ -17,6 +17,7 @@ from promote.adapters.oci.http import open_remote
 from promote.adapters.oci.registry import OciRegistry, open_registry
 from promote.cli.progress import Silent
 from promote.core.stages import Bundle
+from promote.core.variants import Kind
 from promote.errors import InputError, IntegrityError, Unavailable
 from promote.pipeline import Pulled, pull_bundle
 from promote.ports import Registry
@@ -202,6 +203,26 @@ def test_a_tag_that_moves_between_resolve_and_fetch_changes_nothing(tmp_path: Pa
         assert tree(tmp_path / "served") == {path: blob.data for path, blob in served().files.items()}
         with pytest.raises(IntegrityError, match="is version 2 by its manifest"):
             pull(opened(quirk), tmp_path / "later")
+
+
+def test_of_an_index_the_variant_that_is_named_or_the_portable_one_is_pulled(where: str, tmp_path: Path) -> None:
+    registry = open_registry(where, env={})
+    kinds = [Kind(format="onnx", precision=precision) for precision in ("fp32", "fp16")]
+    pushed = [registry.push(served(weight=w), Steps(), alone=False).stored for w in (2.0, 3.0)]
+    registry.gather(list(zip(kinds, pushed, strict=True)))
+    assert pull(registry, tmp_path / "any").stored.digest == pushed[0].digest
+    half = pull_bundle("ner", "v1", registry, PullFolder(str(tmp_path / "half")), Silent(), variant="onnx-fp16")
+    assert half.stored.digest == pushed[1].digest
+    assert tree(tmp_path / "half") == {path: blob.data for path, blob in served(weight=3.0).files.items()}
+    with pytest.raises(InputError, match="no variant 'onnx-bf16'") as refused:
+        pull_bundle("ner", "v1", registry, PullFolder(str(tmp_path / "none")), Silent(), variant="onnx-bf16")
+    assert refused.value.hint == "--variant takes one of onnx-fp32, onnx-fp16"
+    with pytest.raises(InputError, match="one bundle, without variants"):
+        pull_bundle("ner", pushed[0].digest, registry, PullFolder(str(tmp_path / "x")), Silent(), variant="onnx-fp16")
+    other = registry.push(served("half", weight=2.0), Steps(), alone=False).stored
+    registry.gather([(kinds[1], other)])
+    with pytest.raises(InputError, match="no portable variant"):
+        pull(registry, tmp_path / "none", name="half")
 
 
 def test_what_could_run_code_is_refused(where: str, tmp_path: Path) -> None:

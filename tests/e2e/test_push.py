@@ -43,7 +43,7 @@ def test_a_bundle_goes_from_a_layout_to_a_registry_and_can_be_shown_there(projec
         project(*push, "--outputs", "out2", env=LOGIN).last == f"{htpasswd_registry.host}/acme/{name}@{told['digest']}"
     )
     assert outputs(project.folder / "out2")["state"] == "pending"
-    assert project("show", f"{name}:v1", *at, "--json", env=LOGIN).json["digest"] == told["digest"]
+    assert project("inspect", f"{name}:v1", *at, "--json", env=LOGIN).json["digest"] == told["digest"]
     project("review", "reject", f"{name}:v1", "--target", "careful", "--reason", "F1 is low", *at, env=LOGIN)
     refused = project(*push, "--json", env=LOGIN, code=14).json
     assert (refused["state"], refused["bytes"]["sent"]) == ("rejected", 0)
@@ -63,7 +63,7 @@ def test_a_digest_that_mlflow_did_not_record_is_not_pushed(project, sqlite_uri, 
     at = ["--registry", f"{registry.host}/other"]
     said = project("push", f"{name}:v1", "--target", "local", "--from", "oci:bundles", *at, code=6)
     assert f"{name} version 1 is sha256:{'0' * 64} in MLflow, not sha256:" in said.err
-    project("show", f"{name}:v1", *at, code=3)
+    project("inspect", f"{name}:v1", *at, code=3)
 
 
 def test_the_registry_that_is_read_gets_no_password_of_the_one_that_is_written(project, registry):

@@ -299,7 +299,7 @@ def test_a_bundle_is_promoted_for_a_further_target_and_keeps_its_digest(
     at = ("--registry", f"{registry.host}/further") if where == "registry" else ()
     name = f"further-{where}"
     made = project("model", runs(kind), "--target", "local", "--name", name, *at).last
-    assert project("show", f"{name}:v1", *at, "--json").json["referrers"] == []
+    assert project("inspect", f"{name}:v1", *at, "--json").json["referrers"] == []
     planned = project("model", f"{name}:v1", "--target", "careful", "--dry-run", *at)
     assert "nothing was attached" in planned.err
     first = project("model", f"{name}:v1", "--target", "careful", *at)
@@ -307,7 +307,7 @@ def test_a_bundle_is_promoted_for_a_further_target_and_keeps_its_digest(
     assert f"promote review approve {name}:v1 --target careful" in first.err
     again = project("model", made, "--target", "careful", "--json").json
     assert (again["digest"], again["review"]) == (made.partition("@")[2], "pending")
-    shown = project("show", made, "--json").json
+    shown = project("inspect", made, "--json").json
     assert [(r["digest"], r["type"]) for r in shown["referrers"]] == [
         (again["evidence"], "application/vnd.promote.verdict.v1+json")
     ]
@@ -316,9 +316,9 @@ def test_a_bundle_is_promoted_for_a_further_target_and_keeps_its_digest(
     assert project("model", made, "--target", "careful", "--json").json["review"] == "approved"
     refused = project("model", made, "--target", refuses, code=code)
     assert "nothing was attached" in refused.err
-    kinds = [r["type"] for r in project("show", made, "--json").json["referrers"]]
+    kinds = [r["type"] for r in project("inspect", made, "--json").json["referrers"]]
     assert kinds == ["application/vnd.promote.verdict.v1+json", "application/vnd.promote.review.v1+json"]
-    assert "is a list of referrers" in project("show", made.replace("@sha256:", ":sha256-"), code=3).err
+    assert "is a list of referrers" in project("inspect", made.replace("@sha256:", ":sha256-"), code=3).err
 
 
 def test_what_is_about_a_run_does_not_go_with_a_bundle(project):

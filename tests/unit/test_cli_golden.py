@@ -7,6 +7,7 @@ import pytest
 from promote.adapters.oci.registry import open_registry
 from promote.core.evidence import VERDICT_TYPE, annotations_of
 from promote.core.passport import canonical
+from promote.core.variants import Kind
 from promote.core.verdict import judge
 from tests.fakes.registry import Steps, make_bundle
 from tests.golden_cli import FOLDER, Golden
@@ -74,6 +75,7 @@ COMMANDS = {
     "smoke-help": ("smoke", "--help"),
     "bench-help": ("bench", "--help"),
     "pull-help": ("pull", "--help"),
+    "inspect-help": ("inspect", "--help"),
     "review-help": ("review", "--help"),
     "policy-check-help": ("policy", "check", "--help"),
     "template-help": ("template", "--help"),
@@ -113,22 +115,28 @@ def bundles(golden):
     for version in (1, 2):
         bundle = make_bundle({"model.onnx": b"weights of ner"}, version=version, passport=canonical(PASSPORT))
         stored = registry.push(bundle, Steps()).stored
+    kinds = [Kind(format="onnx", precision=precision) for precision in ("fp32", "fp16")]
+    both = [make_bundle({"model.onnx": kind.label.encode()}, name="both") for kind in kinds]
+    pushed = [registry.push(one, Steps(), alone=False).stored for one in both]
+    registry.gather(list(zip(kinds, pushed, strict=True)))
     verdict = judge(stored, "proteus", ())
     registry.attach(stored, VERDICT_TYPE, b"{}", annotations_of(verdict, b"{}", "2026-11-24T12:00:00Z"))
     registry.attach(stored, "application/vnd.dev.sigstore.bundle.v0.3+json", b"{}", {"io.promote.target": "a\tb"})
 
 
-SHOWN = {
-    "show": ("show", "ner:v2", "--registry", "oci:bundles"),
-    "show-json": ("show", "ner:v2", "--registry", "oci:bundles", "--json"),
-    "show-alone": ("show", "ner:v1", "--registry", "oci:bundles"),
-    "show-nothing": ("show", "ner:v3", "--registry", "oci:bundles"),
+INSPECTED = {
+    "inspect": ("inspect", "ner:v2", "--registry", "oci:bundles"),
+    "inspect-json": ("inspect", "ner:v2", "--registry", "oci:bundles", "--json"),
+    "inspect-alone": ("inspect", "ner:v1", "--registry", "oci:bundles"),
+    "inspect-index": ("inspect", "oci:bundles/both:v1"),
+    "inspect-index-json": ("inspect", "oci:bundles/both:v1", "--json"),
+    "inspect-nothing": ("inspect", "ner:v3", "--registry", "oci:bundles"),
 }
 
 
-@pytest.mark.parametrize("name", SHOWN)
-def test_show_prints_what_it_did(golden, bundles, name):
-    golden(name, *SHOWN[name])
+@pytest.mark.parametrize("name", INSPECTED)
+def test_inspect_prints_what_it_did(golden, bundles, name):
+    golden(name, *INSPECTED[name])
 
 
 POLICY = """\
@@ -167,4 +175,4 @@ def test_policy_check_prints_what_it_did(golden, monkeypatch, name):
 
 
 def test_every_golden_file_has_its_command():
-    assert {path.stem for path in FOLDER.glob("*.txt")} >= {*COMMANDS, *SHOWN, *GATED}
+    assert {path.stem for path in FOLDER.glob("*.txt")} >= {*COMMANDS, *INSPECTED, *GATED}

@@ -31,7 +31,7 @@ VERBS: dict[str, str] = {
     "model": "Take an MLflow run to a reviewed release.",
     "pull": "Fetch a bundle as a folder that Triton serves: whole and verified, or not there.",
     "push": "Bring a bundle from one registry to another, its digest kept.",
-    "show": "List a bundle: its files, facts and annotations, and what refers to it.",
+    "inspect": "List a bundle: its files, facts and annotations, and what refers to it.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",
     "policy": "Say whether the policy lets a release serve on a target, and why.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",

@@ -56,7 +56,7 @@ def command(
     Finds it, exports it, proves parity, checks it, lays out a Triton model repository, pushes it and records it in
     MLflow. The last line of stdout is REPOSITORY@sha256:... Running it again goes on where it stopped.
 
-    A bundle is judged for the target as it is: its digest stays, and the verdict is attached to it (promote show).
+    A bundle is judged for the target as it is: its digest stays, and the verdict is attached to it (promote inspect).
     """
     from promote.core.stages import RunRef
     from promote.pipeline import Order, Prepared, promote_model

@@ -83,7 +83,7 @@ def _tell(verdict: Compatible[Stored], further: "Further | None") -> None:
         return
     there = "" if further.new else " (was there already)"
     print_facts(
-        title, {"evidence": f"{further.evidence}{there}", "look at": f"promote show {stored.name}:v{stored.version}"}
+        title, {"evidence": f"{further.evidence}{there}", "look at": f"promote inspect {stored.name}:v{stored.version}"}
     )
     say()
     say_next(stored.name, stored.version, verdict.target, further.review)

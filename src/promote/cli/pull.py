@@ -10,11 +10,14 @@ from promote.cli.render import print_facts, print_json, say
 @click.command()
 @click.argument("reference")
 @click.argument("folder", metavar="DIR")
+@click.option("--variant", metavar="LABEL", default="", help="Which variant of an index; else the portable one.")
 @options.registry
 @options.as_json
 @options.quiet
 @click.pass_obj
-def command(config: str | None, reference: str, folder: str, registry: str, as_json: bool, quiet: bool) -> int:
+def command(
+    config: str | None, reference: str, folder: str, variant: str, registry: str, as_json: bool, quiet: bool
+) -> int:  # fmt: skip
     """Fetch the bundle REFERENCE (MODEL:vN or MODEL@sha256:..., a registry or oci:FOLDER before it) as the folder DIR.
 
     DIR is a model repository for Triton. It appears whole, every byte held against its digest, or not at all; what a
@@ -27,7 +30,7 @@ def command(config: str | None, reference: str, folder: str, registry: str, as_j
     name, version = options.split_reference(reference)
     progress = choose(quiet or as_json)
     wiring = open_wiring(config, progress, registry=registry or options.split_base(reference))
-    pulled = pull_bundle(name, version, wiring.registry, wiring.folder(folder), progress)
+    pulled = pull_bundle(name, version, wiring.registry, wiring.folder(folder), progress, variant=variant)
     stored = pulled.stored
     if as_json:
         print_json(

@@ -63,6 +63,19 @@ class StoredIndex(Held):
                 return variant
         raise IntegrityError(f"{self.reference} does not list {digest}", hint="what was approved is the index as it is")
 
+    def named(self, label: str) -> Listed:
+        """The variant of this label; where none is given, the portable one, which serves everywhere.
+
+        Raises:
+            InputError: there is none.
+        """
+        fitting = [v for v in self.variants if (v.kind.label == label if label else v.kind.portable)]
+        if not fitting:
+            labels = ", ".join(variant.kind.label for variant in self.variants)
+            wanted = f"no variant {printable(label, 80)!r}" if label else "no portable variant"
+            raise InputError(f"{self.reference} has {wanted}", hint=f"--variant takes one of {labels}")
+        return fitting[0]
+
 
 def pack_index(children: Sequence[tuple[Kind, Stored]]) -> Blob:
     """The index of these bundles, of one version of one model; the same bundles, in any order, give the same bytes.

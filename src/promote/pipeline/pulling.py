@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from promote.core.bundle_files import check_files
 from promote.core.stages import Stored
+from promote.errors import InputError, IntegrityError
 from promote.ports import Folder, Progress, Registry
 
 
@@ -22,18 +23,28 @@ class Pulled:
     there: bool
 
 
-def pull_bundle(name: str, reference: str, registry: Registry, folder: Folder, progress: Progress) -> Pulled:
+def pull_bundle(
+    name: str, reference: str, registry: Registry, folder: Folder, progress: Progress, *, variant: str = ""
+) -> Pulled:
     """Fetches what ``reference`` names now, and makes ``folder`` appear.
 
     What is resolved first is what is fetched: a tag that is moved meanwhile changes nothing.
 
+    Args:
+        name: of the model.
+        reference: tag or digest.
+        registry: where the bundle lies.
+        folder: that shall hold it.
+        progress: how a person is told.
+        variant: which, where an index of variants is named; empty: the portable one.
+
     Raises:
-        InputError: something else lies in the folder; it is left alone.
+        InputError: something else lies in the folder; it is left alone. Or there is no such variant.
         IntegrityError: other bytes than the digests say, or files that a bundle may not have.
         NotFound, AuthError, Unavailable: as the words say.
     """
     with progress.stage("resolve") as step:
-        stored = registry.resolve(name, reference)
+        stored = _one(registry, name, reference, variant)
         step.say(stored.reference)
     check_files(stored.name, stored.version, list(stored.files))
     total = sum(blob.size for blob in stored.files.values())
@@ -49,3 +60,15 @@ def pull_bundle(name: str, reference: str, registry: Registry, folder: Folder, p
         with progress.stage("place", folder.path):
             folder.place(stored, files)
     return Pulled(stored, folder.path, there=False)
+
+
+def _one(registry: Registry, name: str, reference: str, variant: str) -> Stored:
+    found = registry.find(name, reference)
+    if isinstance(found, Stored):
+        if variant:
+            raise InputError(f"{found.reference} is one bundle, without variants", hint="leave --variant out")
+        return found
+    stored = registry.resolve(name, found.named(variant).digest)
+    if stored.version != found.version:
+        raise IntegrityError(f"{found.reference} is version {found.version} and lists one of version {stored.version}")
+    return stored
