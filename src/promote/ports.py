@@ -249,6 +249,48 @@ class Folder(Protocol):
         """
 
 
+class Mirror(Protocol):
+    """A copy of bundles where no registry is: see ``core.mirrors``. It is never believed: what it holds is read."""
+
+    @property
+    def shown(self) -> str:
+        """Where it lies, as messages name it."""
+
+    @property
+    def carries_card(self) -> bool:
+        """Whether it shows people a ``README.md``."""
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Path -> bytes of all that lies under ``NAME/``.
+
+        Raises:
+            InputError, NotFound: there is no such place, or it is no place for a mirror.
+        """
+
+    def read(self, path: str) -> bytes | None:
+        """A small file; ``None`` where it is not.
+
+        Raises:
+            IntegrityError: it is too large to be read whole.
+        """
+
+    def digests(self, sizes: Mapping[str, int], step: Step) -> dict[str, str]:
+        """``sha256:...`` of what lies at each of these paths now, every byte read; ``step`` hears of them."""
+
+    def send(self, files: Sequence[tuple[str, Blob]], title: str, step: Step) -> int:
+        """Puts the files there in this order, or all at once; the bytes that travelled.
+
+        Args:
+            files: path in the mirror, and a blob with its bytes.
+            title: a line that says why, where the mirror keeps a history.
+            step: hears how many bytes are through.
+
+        Raises:
+            IntegrityError: other bytes arrived.
+            Unavailable: also where somebody else wrote there meanwhile.
+        """
+
+
 class Ledger(Protocol):
     """MLflow's model registry: where a person looks and decides."""
 
@@ -500,6 +542,7 @@ __all__ = [
     "FiguresBook",
     "Ledger",
     "Load",
+    "Mirror",
     "Outputs",
     "Progress",
     "Registry",

@@ -42,6 +42,12 @@ class FolderPlace:
     path: str
 
 
+def s3_place(text: str) -> S3Place | None:
+    """The place that ``s3://bucket/prefix`` names; ``None`` where it is not of that form."""
+    found = _S3.fullmatch(text)
+    return S3Place(found["bucket"], found["prefix"]) if found else None
+
+
 def parse_place(text: str) -> FolderPlace | S3Place | SshPlace:
     """The place that ``model_repository`` names.
 
@@ -50,8 +56,8 @@ def parse_place(text: str) -> FolderPlace | S3Place | SshPlace:
     """
     if "://" not in text:
         return FolderPlace(text)
-    if found := _S3.fullmatch(text):
-        return S3Place(found["bucket"], found["prefix"])
+    if place := s3_place(text):
+        return place
     if (found := _SSH.fullmatch(text)) and int(found["port"] or 1) in range(1, 65_536):
         return SshPlace(found["user"] or "", found["host"], int(found["port"] or 0), found["path"])
     shown = printable(re.sub(r"//[^/]*@", "//", text), 80)  # without a user, and a password put beside it

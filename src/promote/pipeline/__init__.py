@@ -8,6 +8,7 @@ from promote.pipeline.benching import Bench, Loads, bench
 from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, promote_further
 from promote.pipeline.gating import gate
+from promote.pipeline.mirroring import Compared, Mirrored, mirror_bundle, verify_mirror
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
 from promote.pipeline.pulling import Pulled, pull_bundle
 from promote.pipeline.pushing import Pushed, push_bundle
@@ -19,8 +20,10 @@ from promote.pipeline.syncing import sync
 
 __all__ = [
     "Bench",
+    "Compared",
     "Further",
     "Loads",
+    "Mirrored",
     "Order",
     "Outcome",
     "Prepared",
@@ -35,6 +38,7 @@ __all__ = [
     "case_of",
     "deploy",
     "gate",
+    "mirror_bundle",
     "promote_further",
     "promote_model",
     "prove",
@@ -46,5 +50,6 @@ __all__ = [
     "standing",
     "status",
     "sync",
+    "verify_mirror",
     "waiting",
 ]

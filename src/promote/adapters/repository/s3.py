@@ -51,7 +51,7 @@ class S3Space:
                 if missing(error):
                     raise InputError(
                         f"there is no bucket {self._place.bucket}",
-                        hint="create it, or change model_repository of the target in promote.toml",
+                        hint="create it, or name another bucket",
                     ) from error
                 raise
         self._seen = True

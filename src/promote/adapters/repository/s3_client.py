@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from promote.core.names import printable
-from promote.errors import AuthError, InputError, PromoteError, Unavailable
+from promote.errors import AuthError, InputError, IntegrityError, PromoteError, Unavailable
 
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
-_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload", "412", "409"}
+_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+_ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301", "307"}
 _REFUSED = {
     "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch",
-    "RequestTimeTooSkewed", "TokenRefreshRequired", "401", "403", "Forbidden",
+    "TokenRefreshRequired", "401", "403", "Forbidden",
 }  # fmt: skip
 _CREDENTIALS = (
     "credentials come from the AWS chain: environment, profile or role; the bucket's policy says who may write"
@@ -53,7 +55,8 @@ def asking(doing: str) -> Iterator[Any]:
     Raises:
         AuthError: no credentials, or refused ones.
         Changed: a condition of the write did not hold.
-        InputError: it has no such bucket or form.
+        InputError: it has no such bucket or form, or the bucket is in another region.
+        IntegrityError: other bytes arrived than were announced.
         Unavailable: everything else.
     """
     from boto3.exceptions import Boto3Error
@@ -87,10 +90,16 @@ def _told(doing: str, error: Any) -> PromoteError:
     said = error.response.get("Error", {})
     code, words = str(said.get("Code", "")), printable(str(said.get("Message", "")), 120)
     message = f"{doing}: {printable(code, 40)}: {words}"
+    if code == "RequestTimeTooSkewed":
+        return AuthError(message, hint="set the clock of this machine: S3 takes no request that is 15 minutes off")
+    if code in _ELSEWHERE:
+        return InputError(message, hint="the bucket is in another region: set AWS_REGION, or AWS_ENDPOINT_URL_S3")
+    if code in _DAMAGED:
+        return IntegrityError(message, hint="bytes changed on their way: run the same command again")
     if code in _REFUSED:
         return AuthError(message, hint=_CREDENTIALS)
     if code in _CHANGED:
         return Changed(message)
     if code == "NoSuchBucket":
-        return InputError(message, hint="create it, or change model_repository of the target in promote.toml")
+        return InputError(message, hint="create it, or name another bucket")
     return Unavailable(message)

@@ -1,0 +1,160 @@
+"""A bundle copied to a mirror, and a mirror held against the bundle. The registry is what it is held against, always."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from promote.core.bundle_files import check_files, read_config
+from promote.core.mirrors import (
+    Difference,
+    by_digest,
+    by_size,
+    config_path,
+    contents,
+    manifest_path,
+    versions_in,
+)
+from promote.core.passport import sha256
+from promote.core.stages import Blob, Stored
+from promote.errors import InputError, IntegrityError, NotFound
+from promote.ports import Mirror, Progress, Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A mirror against the manifest.
+
+    Args:
+        differences: none where it holds the bundle.
+        served: the version whose config lies there; another than the bundle's where a higher one was mirrored.
+        checked: bytes that were read.
+    """
+
+    differences: tuple[Difference, ...]
+    served: int
+    checked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrored:
+    """What came of a copy.
+
+    Args:
+        served: the version whose config lies there now.
+        sent: bytes that travelled.
+        skipped: bytes that were there already.
+    """
+
+    served: int
+    sent: int
+    skipped: int
+
+
+def verify_mirror(stored: Stored, source: Registry, mirror: Mirror, progress: Progress) -> Compared:
+    """Every difference between what ``mirror`` holds of the bundle and its manifest; every byte there is read.
+
+    Args:
+        stored: the bundle, as ``source`` holds it.
+        source: the registry.
+        mirror: what is looked at; nothing is written there.
+        progress: how a person is told.
+    """
+    with progress.stage("read", f"{stored.name} v{stored.version} at {mirror.shown}") as step:
+        held = mirror.sizes(stored.name)
+        wanted = contents(stored)
+        found = by_size(stored, held)
+        odd = {difference.path for difference in found}
+        read = {path: held[path] for path in wanted if path in held and path not in odd}
+        found += by_digest(stored, mirror.digests(read, step))
+        served, config = _higher(stored, source, mirror, held), config_path(stored.name)
+        if served:
+            found = tuple(one for one in found if one.path != config)
+        step.say("the same" if not found else f"{len(found)} differences")
+    return Compared(differences=found, served=served or stored.version, checked=sum(read.values()))
+
+
+def mirror_bundle(stored: Stored, source: Registry, mirror: Mirror, folder: str, progress: Progress) -> Mirrored:
+    """Brings the bundle to ``mirror``, what is there already left alone; what was sent is read back.
+
+    Args:
+        stored: the bundle, as ``source`` holds it.
+        source: where its bytes come from.
+        mirror: where they go.
+        folder: where they may lie meanwhile.
+        progress: how a person is told.
+
+    Raises:
+        InputError: the model is there and no copy put it there.
+        IntegrityError: a file that may not be in a bundle; the version is there as another bundle, or with files more;
+            what lies there afterwards is not what was sent.
+    """
+    name, version, config = stored.name, stored.version, config_path(stored.name)
+    check_files(name, version, list(stored.files))
+    read_config(source.read(stored, stored.files[config]), name)  # Triton reads it without promote in between
+    _claim(stored, mirror, mirror.sizes(name))
+    before = verify_mirror(stored, source, mirror, progress)
+    if extra := [one for one in before.differences if one.kind == "extra"]:
+        raise IntegrityError(
+            f"{mirror.shown} holds {extra[0].path}, which is no file of {name} version {version}",
+            hint="remove it, or use another place: Triton loads libraries that lie in a model's folder",
+        )
+    wanted = contents(stored)
+    lacking = {one.path for one in before.differences}
+    todo = [(path, blob) for path, blob in wanted.items() if path in lacking]
+    skipped = sum(blob.size for path, blob in wanted.items() if path not in lacking)
+    sent = _send(stored, source, mirror, todo, folder, progress) if todo else 0
+    return Mirrored(served=before.served, sent=sent, skipped=skipped)
+
+
+def _send(
+    stored: Stored, source: Registry, mirror: Mirror, todo: list[tuple[str, Blob]], folder: str, progress: Progress
+) -> int:
+    title = f"{stored.name} version {stored.version}, {stored.digest}"
+    with progress.stage("fetch", f"from {stored.repository}") as step:
+        files = source.fetch(stored, folder, step)
+    with progress.stage("send", f"{len(todo)} files to {mirror.shown}") as step:
+        here = [(path, replace(blob, path=files[path]) if path in files else blob) for path, blob in todo]
+        sent = mirror.send(here, title, step)
+        step.say(f"{sent:,} bytes sent")
+    with progress.stage("read", f"back from {mirror.shown}") as step:
+        there = mirror.digests({path: blob.size for path, blob in todo}, step)
+        if wrong := by_digest(stored, there):
+            raise IntegrityError(
+                f"{mirror.shown}: {wrong[0]}", hint="what lies there is not what was sent: run the same command again"
+            )
+        step.say(f"{len(todo)} files are as the manifest says")
+    return sent
+
+
+def _claim(stored: Stored, mirror: Mirror, held: Mapping[str, int]) -> None:
+    """Passes when the version's place is free, or this bundle's."""
+    name, version = stored.name, stored.version
+    within, mine = f"{name}/{version}/", manifest_path(name, version)
+    if mine not in held and (any(path.startswith(within) for path in held) or (held and not versions_in(name, held))):
+        raise InputError(
+            f"{mirror.shown}/{name} is there and no copy put it there",
+            hint="move it away, or copy to another place: what a mirror holds is put there by promote copy alone",
+        )
+    there = mirror.read(mine) if mine in held else None
+    if there is not None and sha256(there) != stored.digest:
+        raise IntegrityError(
+            f"{mirror.shown} holds version {version} of {name} as {sha256(there)}, not {stored.digest}",
+            hint="a version number stands for one bundle: promote the run again to get the next number",
+        )
+
+
+def _higher(stored: Stored, source: Registry, mirror: Mirror, held: Mapping[str, int]) -> int:
+    """The higher version whose config lies in the mirror, by the registry's word; 0 where it is none."""
+    config = config_path(stored.name)
+    higher = [version for version in versions_in(stored.name, held) if version > stored.version]
+    there = mirror.read(config) if higher and config in held else None
+    if there is None:
+        return 0
+    for version in reversed(higher):
+        try:
+            other = source.resolve(stored.name, f"v{version}")
+        except NotFound:
+            continue
+        blob = other.files.get(config)
+        if blob is not None and blob.digest == sha256(there):
+            return version
+    return 0
