@@ -18,19 +18,19 @@ from typing import Any, TypeVar
 from promote.adapters.onnx_external import external_files
 from promote.adapters.onnx_memory import memory_of
 from promote.adapters.onnx_nodes import Walk, walked
+from promote.adapters.onnx_package import messages
 from promote.adapters.onnx_parts import domain_of, dtype_of, graphs_in, node_of, spec_of, text
 from promote.adapters.onnx_values import value_flaws
 from promote.adapters.onnx_wire import skim
 from promote.core.extents import Activations
 from promote.core.facts import Fact, Later, ModelFacts
 from promote.core.names import printable
-from promote.core.tensors import DType
+from promote.core.tensors import BITS, DType
 from promote.errors import InputError, IntegrityError, NotFound
 
 _LARGEST = 2**31  # protobuf's own limit of one message
 _LARGE = 1024 * 1024  # from here on the weights are left out before the file is parsed
 _PRECISION = {"FLOAT": "fp32", "FLOAT16": "fp16", "BFLOAT16": "bf16", "DOUBLE": "fp64"}
-_SMALL = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}  # bits of one value
 _MOST_DIMS = 1024
 _MOST_FLAWS = 5
 _MOST_TENSORS = 500_000  # the largest models have some ten thousand
@@ -96,9 +96,8 @@ def facts_of(handle: int, path: str, source: str = "") -> ModelFacts:
 
 def _parse(data: bytes, name: str) -> Any:
     from google.protobuf.message import DecodeError
-    from onnx import ModelProto
 
-    model = ModelProto()
+    model = messages().ModelProto()
     try:
         model.ParseFromString(data)
     except DecodeError as error:
@@ -241,14 +240,6 @@ def _bytes(tensor: Any, name: str) -> int:
 @lru_cache(maxsize=256)
 def _bits(number: int) -> int | None:
     """Of one value; ``None`` where it is a text."""
-    from onnx.helper import tensor_dtype_to_np_dtype
-
     dtype = dtype_of(number)
-    if dtype == "STRING":
-        return None
-    if dtype in _SMALL:
-        return _SMALL[dtype]
-    try:
-        return 8 * int(tensor_dtype_to_np_dtype(number).itemsize)
-    except (KeyError, TypeError, ValueError):
-        return 8  # a type this onnx does not know: the rule `dtypes` or `io-types` says so
+    # Of a type that is not known the rule `dtypes` or `io-types` says so.
+    return None if dtype == "STRING" else BITS.get(dtype, 8)

@@ -19,6 +19,7 @@ from promote.adapters import onnx_contents, onnx_shapes
 from promote.adapters.onnx_parts import Node, domain_of, dtype_of, graphs_in, node_of, spec_of
 from promote.adapters.onnx_shapes import Asked, Shape
 from promote.core.extents import Activations, Extent, constant, read, times
+from promote.core.tensors import BITS
 from promote.errors import IntegrityError
 
 _Terms = dict[tuple[str, ...], int]
@@ -52,9 +53,6 @@ _HOST_INPUTS: Mapping[str, tuple[int, ...]] = {
     "Unsqueeze": (1,),
     "Upsample": (1,),
 }
-_BITS = {"FLOAT": 32, "DOUBLE": 64, "FLOAT16": 16, "BFLOAT16": 16, "INT64": 64, "UINT64": 64, "INT32": 32, "UINT32": 32,
-         "INT16": 16, "UINT16": 16, "INT8": 8, "UINT8": 8, "BOOL": 8, "COMPLEX64": 64, "COMPLEX128": 128,
-         "FLOAT8E4M3FN": 8, "FLOAT8E5M2": 8, "FLOAT8E4M3FNUZ": 8, "FLOAT8E5M2FNUZ": 8, "INT4": 4, "UINT4": 4}  # fmt: skip
 _BOOLEAN = frozenset(
     ["And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not", "Or", "Xor"]
 )
@@ -402,7 +400,7 @@ def _width(node: Node, asked: Asked, given: list[_Value | None]) -> int | None:
 
 
 def _bits(number: int) -> int | None:
-    return _BITS.get(dtype_of(number))
+    return BITS.get(dtype_of(number))
 
 
 def _declared(value: Any, *, unnamed: bool = False) -> tuple[Shape, int | None]:
@@ -411,7 +409,7 @@ def _declared(value: Any, *, unnamed: bool = False) -> tuple[Shape, int | None]:
         spec = spec_of(value)
     except IntegrityError:  # a name that is no text; of the model's own inputs and outputs it was refused before
         return None, None
-    bits = _BITS.get(spec.dtype)
+    bits = BITS.get(spec.dtype)
     if spec.shape is None or len(spec.shape) > 16:
         return None, bits
     axes: list[Extent | None] = []

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from promote.adapters.onnx_graph import Pairs, Scope, Types, defaults, of_functions, twins
+from promote.adapters.onnx_package import messages
 from promote.adapters.onnx_parts import (
     Memory,
     Node,
@@ -342,9 +343,7 @@ def _lengths(node: Any) -> tuple[tuple[str, int], ...]:
 
 def _attribute_bytes(node: Any) -> bytes:
     """The attributes that decide what a function expands to: small ones."""
-    import onnx
-
-    kept = onnx.NodeProto()
+    kept = messages().NodeProto()
     plain = (a for a in node.attribute if a.ByteSize() < _SMALL and not a.HasField("g") and not a.graphs)
     kept.attribute.extend(sorted(plain, key=lambda a: str(a.name)))
     told: bytes = kept.SerializeToString(deterministic=True)
@@ -368,13 +367,11 @@ def _body(
     Args:
         former: as releases before 1.17 do it, by the definition that the operator came with.
     """
-    import onnx
-
     schema = signature(domain, name, version)
     opset = _defined(schema, schema.since_version if former else version) if schema is not None else 0
     if not opset:
         return ()
-    node = onnx.NodeProto()
+    node = messages().NodeProto()
     node.ParseFromString(told)
     node.op_type, node.domain = name, domain
     node.input.extend(f"i{n}" if t != "" else "" for n, t in enumerate(inputs))
@@ -416,8 +413,6 @@ def _defined(schema: Any, version: int) -> int:
 
 def _function(schema: Any, node: Any, opset: int, inputs: tuple[str | None, ...]) -> Any:
     """Its definition of that opset with these types, or ``None`` where there is none for them."""
-    import onnx
-
     try:
         if schema.has_function:
             data = schema.get_function_with_opset_version(opset)
@@ -427,7 +422,7 @@ def _function(schema: Any, node: Any, opset: int, inputs: tuple[str | None, ...]
         return None
     if not data:
         return None
-    function = onnx.FunctionProto()
+    function = messages().FunctionProto()
     function.ParseFromString(data)
     return function
 

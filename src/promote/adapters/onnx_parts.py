@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+from promote.adapters.onnx_package import messages
 from promote.core.names import printable
 from promote.core.tensors import DType, TensorSpec
 from promote.errors import IntegrityError
@@ -183,9 +184,7 @@ def type_text(proto: Any) -> str | None:
 
 def type_proto(text: str | None) -> Any:
     """The reverse, for tensors, sequences and optionals of them."""
-    import onnx
-
-    proto = onnx.TypeProto()
+    proto = messages().TypeProto()
     if not text:
         return proto
     for head, field in (("seq(", "sequence_type"), ("optional(", "optional_type")):
@@ -209,9 +208,7 @@ def element_of(number: int) -> str:
 
 @lru_cache(maxsize=1)
 def _names() -> Mapping[int, str]:
-    from onnx import TensorProto
-
-    return {number: name for name, number in TensorProto.DataType.items()}
+    return {number: name for name, number in messages().TensorProto.DataType.items()}
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from promote.adapters.onnx_package import operators
 from promote.adapters.onnx_parts import element_of
 
 _BY_ATTRIBUTE = {"Cast": "to", "RandomNormal": "dtype", "RandomUniform": "dtype", "RandomNormalLike": "dtype",
@@ -22,11 +23,9 @@ _DEFAULT = {"RandomNormal": 1, "RandomUniform": 1, "Multinomial": 6, "BlackmanWi
 @lru_cache(maxsize=4096)
 def signature(domain: str, name: str, version: int) -> Any:
     """onnx's own schema of the operator at that opset, or ``None``."""
-    from onnx import defs
-
     try:
-        return defs.get_schema(name, version, domain)
-    except (defs.SchemaError, ValueError, TypeError):
+        return operators().get_schema(name, version, domain)
+    except (operators().SchemaError, ValueError, TypeError):
         return None
 
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from promote.adapters.onnx_package import messages
 from promote.core.names import printable
 from promote.errors import IntegrityError
 
@@ -55,9 +56,7 @@ def skim(handle: int, size: int, name: str) -> bytes:
         IntegrityError: truncated, damaged, nested deeper than protobuf allows, or too much of it is no weights.
         OSError: it cannot be read.
     """
-    from onnx import ModelProto
-
-    fields = _fields(ModelProto.DESCRIPTOR, {})
+    fields = _fields(messages().ModelProto.DESCRIPTOR, {})
     try:
         walk = _Walk(handle, name, _WHOLE)
         pieces, kept = walk.message(0, size, fields, 0) or ([(0, size)], size)

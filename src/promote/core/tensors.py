@@ -47,6 +47,16 @@ NUMPY_OF_ONNX: dict[str, str] = {
 
 ONNX_OF_NUMPY: dict[str, str] = {numpy: onnx for onnx, numpy in NUMPY_OF_ONNX.items()}
 
+BITS: dict[str, int] = {
+    "FLOAT": 32, "DOUBLE": 64, "FLOAT16": 16, "BFLOAT16": 16, "INT64": 64, "UINT64": 64, "INT32": 32, "UINT32": 32,
+    "INT16": 16, "UINT16": 16, "INT8": 8, "UINT8": 8, "BOOL": 8, "COMPLEX64": 64, "COMPLEX128": 128,
+    "FLOAT8E4M3FN": 8, "FLOAT8E5M2": 8, "FLOAT8E4M3FNUZ": 8, "FLOAT8E5M2FNUZ": 8, "FLOAT8E8M0": 8,
+    "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2,
+}  # fmt: skip
+"""Of one value as a file holds many, by ONNX element type; of no type whose values have no fixed size.
+Source: https://onnx.ai/onnx/repo-docs/IR.html and onnx's ``helper.tensor_dtype_to_np_dtype``.
+"""
+
 FLOATING = frozenset({"FLOAT16", "BFLOAT16", "FLOAT", "DOUBLE"})
 
 
