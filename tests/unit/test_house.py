@@ -76,7 +76,7 @@ def test_help_imports_nothing_heavy():
     assert imported_by("--help") & set(HEAVY) == set()
 
 
-def test_check_imports_neither_mlflow_nor_torch(tmp_path):
+def test_check_imports_neither_mlflow_nor_torch_nor_numpy(tmp_path):
     from onnx import TensorProto, helper, save
 
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 2])
@@ -91,7 +91,7 @@ def test_check_imports_neither_mlflow_nor_torch(tmp_path):
         ir_version=8,
     )
     save(model, tmp_path / "m.onnx")
-    heavy = {"mlflow", "torch", "transformers", "onnxruntime", "tritonclient", "boto3"}
+    heavy = {"mlflow", "torch", "numpy", "transformers", "onnxruntime", "tritonclient", "boto3"}
     assert imported_by("check", str(tmp_path / "m.onnx"), "--runtime", "onnxruntime=1.24.4") & heavy == set()
 
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -13,7 +15,7 @@ from onnx import TensorProto, helper
 
 from promote.adapters.onnx_file import read_facts
 from promote.core.facts import ModelFacts
-from promote.core.tensors import TensorSpec
+from promote.core.tensors import BITS, TensorSpec
 from promote.errors import InputError, IntegrityError, NotFound, PromoteError
 from tests.fakes.bundle import times
 
@@ -53,6 +55,33 @@ def outside(location, *, name="w", dims=(4,), dtype=TensorProto.FLOAT, **entries
         entry = tensor.external_data.add()
         entry.key, entry.value = key, str(text)
     return tensor
+
+
+def test_onnx_comes_whole_after_its_parts_were_loaded_alone(tmp_path):
+    onnx.save(made(), tmp_path / "model.onnx")
+    script = """
+import sys
+from promote.adapters import onnx_file, onnx_package
+nodes = onnx_file.read_facts(sys.argv[1]).nodes.value
+assert nodes and not {"onnx", "numpy"} & sys.modules.keys(), "loaded whole"
+from onnx import ModelProto, checker, compose, defs, load, shape_inference
+assert ModelProto is onnx_package.messages().ModelProto
+assert defs.SchemaError is onnx_package.operators().SchemaError
+checker.check_model(load(sys.argv[1]))
+assert shape_inference.infer_shapes(load(sys.argv[1])).graph.output[0].name == "y"
+assert defs.get_schema("Gelu", 20).function_body is not None
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "model.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_bits_of_a_value_are_those_that_onnx_itself_counts():
+    packed = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}  # numpy gives each a byte of its own
+    for name, bits in BITS.items():
+        held = helper.tensor_dtype_to_np_dtype(TensorProto.DataType.Value(name)).itemsize * 8
+        assert bits == packed.get(name, held), name
+    assert TensorProto.DataType.keys() - BITS.keys() == {"UNDEFINED", "STRING", "FLOAT6E2M3", "FLOAT6E3M2"}
 
 
 def external(facts):

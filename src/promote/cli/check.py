@@ -1,6 +1,5 @@
 """``promote check``: the verdict on a file, without running or shipping anything. Imports neither MLflow nor torch."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +39,6 @@ def command(
     degraded, 10 incompatible, 11 undecided; of a folder that of the worst. --explain changes what is shown, never the
     verdict.
     """
-    # numpy comes with onnx and computes nothing here: starting its threads would cost a tenth of the command.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from promote.cli.check_folder import check_folder
     from promote.wiring import open_wiring
 

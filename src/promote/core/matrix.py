@@ -78,7 +78,7 @@ def _date(text: str) -> str:
 class Tables(BaseModel):
     """The whole file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     collected: Annotated[str, AfterValidator(_date)]

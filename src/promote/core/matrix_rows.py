@@ -30,7 +30,7 @@ def numbers(version: str) -> tuple[int, ...]:
 class Row(BaseModel):
     """Something the world says, and who says so."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     source: str
     confidence: Literal["high", "medium", "low"] = "high"

@@ -71,7 +71,7 @@ class TargetRow(BaseModel):
     and nothing of a container image holds for it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     description: str = ""
     device: Literal["gpu", "cpu"] | None = None
