@@ -16,6 +16,7 @@ from promote.core.load import Cell, Figures, Measured
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
 from promote.core.policy import Policy
+from promote.core.promotion_run import PromotionRun
 from promote.core.referrers import Referrer
 from promote.core.review import Review
 from promote.core.serving import Template
@@ -300,8 +301,35 @@ class Ledger(Protocol):
     def next_version(self, name: str, promotion_id: str) -> int:
         """What ``reserve`` would return, without writing anything."""
 
-    def record(self, release: Release, promotion_id: str, report: Mapping[str, bytes]) -> Promotion:
-        """Tags, describes and links the version; ``report`` maps artifact names to content."""
+    def begin(self, release: Release, promotion_id: str) -> PromotionRun:
+        """The promotion's own run among those that can be compared; the same for the same promotion and digest.
+
+        Raises:
+            IntegrityError: the version is another promotion's.
+        """
+
+    def record(
+        self,
+        release: Release,
+        promotion_id: str,
+        report: Mapping[str, bytes],
+        seconds: Mapping[str, float] | None = None,
+    ) -> Promotion:
+        """Tags, describes and links the version, and completes the promotion's run.
+
+        Args:
+            release: what was pushed.
+            promotion_id: whose version it is.
+            report: artifact names and their content.
+            seconds: how long each stage took; a run that is complete keeps its own.
+        """
+
+    def measured(self, figures: Figures) -> bool:
+        """Adds figures under load to the run of the promotion; false where that version has none.
+
+        Raises:
+            NotFound: no such version.
+        """
 
     def versions(self, name: str) -> tuple[int, ...]:
         """Versions that were promoted, newest first."""

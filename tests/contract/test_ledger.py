@@ -12,10 +12,12 @@ import pytest
 
 from promote.adapters.tracking.ledger import open_ledger
 from promote.core.facts import ModelFacts, Target
+from promote.core.load import Cell, Figures, Measured
+from promote.core.parity import OutputDifference, ParityProven, Tolerance
 from promote.core.review import Review
-from promote.core.stages import Candidate, Release, Run, SourceModel
+from promote.core.stages import Candidate, Proven, Release, Run, SourceModel
 from promote.core.standing import Desired
-from promote.errors import InputError, IntegrityError, NotFound
+from promote.errors import InputError, IntegrityError, NotFound, Unavailable
 from promote.ports import Ledger
 from tests.fakes.factory import log_run
 from tests.fakes.registry import FakeRegistry, Steps, make_bundle
@@ -223,6 +225,9 @@ def test_the_registry_page_shows_all_that_was_recorded(real, name):
         "promote.target": "calypso",
         "promote.verdict": "compatible",
         "promote.review.calypso": "pending",
+        "promote.target.calypso": "promoted",
+        "promote.verdict.calypso": "compatible",
+        "promote.run": promotions(real, name, version)[0].info.run_id,
     }
 
 
@@ -232,9 +237,10 @@ def test_the_training_run_names_what_was_made_of_it(real, name):
     version, release = real.recorded(name)
     tags = mlflow.MlflowClient(real.uri).get_run(real.run_id).data.tags
     assert tags[f"promote.{name}.v{version}"] == release.stored.reference
+    assert tags[f"promote.{name}.v{version}.run"] == promotions(real, name, version)[0].info.run_id
 
 
-def test_the_report_lies_with_the_run_and_as_a_page_here(real, name, tmp_path):
+def test_the_report_lies_with_the_promotions_run_and_as_a_page_here(real, name, tmp_path):
     import mlflow
 
     version = real.open().reserve(name, "id1", real.candidate())
@@ -243,9 +249,152 @@ def test_the_report_lies_with_the_run_and_as_a_page_here(real, name, tmp_path):
     assert promotion.report == str(tmp_path / "reports" / f"{name}-v{version}.html")
     assert Path(promotion.report).read_bytes() == REPORT["report.html"]
     assert [path.name for path in (tmp_path / "reports").iterdir()] == [f"{name}-v{version}.html"]
-    folder = f"promote/{name}/v{version}"
-    there = mlflow.MlflowClient(real.uri).list_artifacts(real.run_id, folder)
-    assert {artifact.path for artifact in there} == {f"{folder}/{file}" for file in REPORT}
+    (run,) = promotions(real, name, version)
+    there = mlflow.MlflowClient(real.uri).list_artifacts(run.info.run_id)
+    assert {artifact.path for artifact in there} == set(REPORT)
+
+
+def promotions(real, name, version):
+    """Runs of the promotions of one version, as MLflow tells them."""
+    import mlflow
+
+    client = mlflow.MlflowClient(real.uri)
+    experiment = client.get_experiment_by_name("promotions")
+    where = f"tags.`promote.model` = '{name}' and tags.`promote.version` = '{version}'"
+    return client.search_runs([experiment.experiment_id], where) if experiment else []
+
+
+def test_a_promotion_is_one_run_that_can_be_compared(real, name):
+    ledger = open_ledger(real.uri, by="ada@desk")
+    version = ledger.reserve(name, "id1", real.candidate())
+    release = real.release(name, version)
+    differences = (
+        OutputDifference(case="typical", output="logits", shape=(1,), dtype="float32", max_absolute=2e-5),
+        OutputDifference(case="long", output="../a|b", shape=(1,), dtype="float32", max_absolute=3e-5),
+    )
+    release = with_parity(release, differences, metrics={"f1": 0.9, "lost": float("nan"), "a/b": 1.0})
+    assert ledger.begin(release, "id1") == ledger.begin(release, "id1")
+    assert promotions(real, name, version) == []  # what is only begun is in nobody's way
+    ledger.record(release, "id1", REPORT, {"find": 1.5, "push": 0.25})
+    ledger.record(replace(release, sent=0), "id1", REPORT, {"find": 9.0})
+    (run,) = promotions(real, name, version)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == f"{name} v{version} for calypso"
+    expected = {
+        "model": name, "version": str(version), "target": "calypso", "verdict": "compatible", "format": "onnx",
+        "opset": "20", "precision": "fp32", "flavour": "onnx", "digest": release.stored.digest,
+        "source_run": real.run_id, "source_digest": release.bundle.verdict.subject.export.candidate.model.digest,
+    }  # fmt: skip
+    assert run.data.params == expected
+    assert run.data.metrics == {
+        "parity/max_abs": 3e-5, "parity/output_logits": 2e-5, "parity/output_.._a_b": 3e-5,
+        "bytes/size": float(sum(b.size for b in release.bundle.files.values())),
+        "bytes/sent": float(release.sent), "bytes/there_already": float(release.skipped),
+        "seconds/find": 1.5, "seconds/push": 0.25, "task/f1": 0.9, "task/a_b": 1.0,
+    }  # fmt: skip
+    assert run.data.tags["promote.by"] == "ada@desk"
+    assert run.data.tags["promote.state"] == "recorded"
+    assert f"(#/models/{name}/versions/{version})" in run.data.tags["mlflow.note.content"]
+    assert run.data.tags["promote.source_run"] == real.run_id
+
+
+def with_parity(release, differences, **run):
+    bundle = release.bundle
+    subject = bundle.verdict.subject
+    candidate = subject.export.candidate
+    candidate = replace(candidate, run=replace(candidate.run, **run))
+    subject = Proven(replace(subject.export, candidate=candidate), ParityProven(Tolerance(1e-4, 1e-3), differences))
+    return replace(release, bundle=replace(bundle, verdict=replace(bundle.verdict, subject=subject)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["log_artifacts", "log_batch", "set_terminated", "set_tag", "update_model_version",
+                                    "set_model_version_tag"])  # fmt: skip
+def test_a_promotion_cut_off_anywhere_is_completed_by_the_next_and_is_one_run(real, name, method, monkeypatch):
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+    version = real.open().reserve(name, "id1", real.candidate())
+    release = real.release(name, version)
+    ledger = real.open()
+    ledger.begin(release, "id1")
+
+    def away(*args, **kwargs):
+        raise MlflowException("the server is away")
+
+    with monkeypatch.context() as patch:
+        if method == "log_artifacts":
+            for kind in (ArtifactRepository, *_below(ArtifactRepository)):
+                patch.setattr(kind, method, away)
+        else:
+            patch.setattr(mlflow.MlflowClient, method, away)
+        with pytest.raises(Unavailable, match="the server is away"):
+            ledger.record(release, "id1", REPORT, {"push": 1.0})
+        assert real.open().versions(name) in ((), (version,))
+        state = mlflow.MlflowClient(real.uri, real.uri).get_model_version(name, str(version)).tags["promote.state"]
+        assert state == "reserved"
+    real.open().record(release, "id1", REPORT, {"push": 2.0})
+    (run,) = promotions(real, name, version)
+    assert (run.info.status, run.data.params["digest"]) == ("FINISHED", release.stored.digest)
+    assert run.data.metrics["seconds/push"] in (1.0, 2.0)
+    client = mlflow.MlflowClient(real.uri, real.uri)
+    shown = client.get_model_version(name, str(version))
+    assert (shown.tags["promote.state"], shown.tags["promote.run"]) == ("recorded", run.info.run_id)
+    assert {artifact.path for artifact in client.list_artifacts(run.info.run_id)} == set(REPORT)
+
+
+def _below(kind):
+    return {sub for direct in kind.__subclasses__() for sub in (direct, *_below(direct))}
+
+
+def test_promotions_that_race_are_one_run(real, name):
+    version = real.open().reserve(name, "id1", real.candidate())
+    release = real.release(name, version)
+    with ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: real.open().begin(release, "id1"), range(4)))
+    real.open().record(release, "id1", REPORT)
+    (run,) = promotions(real, name, version)
+    assert real.open().begin(release, "id1").run_id == run.info.run_id
+    assert runs[0].path.endswith(f"/runs/{run.info.run_id}")
+
+
+def test_a_deleted_experiment_of_promotions_is_told(real, name):
+    import mlflow
+
+    client, other = mlflow.MlflowClient(real.uri), f"promotions-{name}"
+    client.delete_experiment(client.create_experiment(other))
+    version = real.open().reserve(name, "id1", real.candidate())
+    with pytest.raises(InputError, match="was deleted"):
+        open_ledger(real.uri, promotions=other).record(real.release(name, version), "id1", REPORT)
+
+
+def test_figures_under_load_are_added_to_the_run_of_the_very_bundle(part, name):
+    version, release = part.recorded(name)
+    cell = Measured(
+        cell=Cell("grpc", 4, 2),
+        seconds=2.0,
+        answers=100,
+        milliseconds={50: 3.0, 99: 9.0},
+        mean=3.5,
+        errors={},
+        busy=0.1,
+    )
+    figures = Figures(
+        name=name, version=version, digest=release.stored.digest, target="calypso", triton="2.51.0", when="", by="",
+        case="typical", seconds=2.0, cells=(cell,),
+    )  # fmt: skip
+    assert part.open().measured(figures)
+    assert not part.open().measured(replace(figures, digest="sha256:" + "0" * 64))
+    if part.uri:
+        (run,) = promotions(part, name, version)
+        assert {key: value for key, value in run.data.metrics.items() if key.startswith("bench_")} == {
+            "bench_calypso/grpc_batch4_clients2_per_second": 200.0,
+            "bench_calypso/grpc_batch4_clients2_p50_ms": 3.0,
+            "bench_calypso/grpc_batch4_clients2_p99_ms": 9.0,
+        }
+    with pytest.raises(NotFound):
+        part.open().measured(replace(figures, version=99))
 
 
 def test_the_alias_of_the_target_follows_the_live_version(real, name):

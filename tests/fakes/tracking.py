@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from promote.core.load import Figures
 from promote.core.names import model_name
+from promote.core.promotion_run import Compared, PromotionRun, compared, under_load
 from promote.core.review import APPROVED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Promotion, Release, RunRef, Stored
 from promote.core.standing import Desired
@@ -42,6 +44,7 @@ class Version:
     authors: frozenset[str] = frozenset()
     serves: dict[str, str] = field(default_factory=dict)  # target -> "state digest"
     agents: dict[tuple[str, str], str] = field(default_factory=dict)  # target, host -> words
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -50,6 +53,7 @@ class FakeLedger:
 
     versions_of: dict[str, dict[int, Version]] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+    runs: dict[str, Compared] = field(default_factory=dict)  # of promotions
 
     def reserve(self, name: str, promotion_id: str, candidate: Candidate) -> int:
         number = self.next_version(name, promotion_id)
@@ -61,11 +65,31 @@ class FakeLedger:
         same = [number for number, version in there.items() if version.promotion_id == promotion_id]
         return min(same) if same else max(there, default=0) + 1
 
-    def record(self, release: Release, promotion_id: str, report: Mapping[str, bytes]) -> Promotion:
+    def begin(self, release: Release, promotion_id: str) -> PromotionRun:
+        bundle = release.bundle
+        if self._version(bundle.name, bundle.version).promotion_id != promotion_id:
+            raise IntegrityError(f"{bundle.name} version {bundle.version} is another promotion's")
+        run_id = f"{promotion_id}-{release.stored.digest[7:19]}"
+        return PromotionRun(run_id, f"#/experiments/9/runs/{run_id}")
+
+    def measured(self, figures: Figures) -> bool:
+        version = self._version(figures.name, figures.version)
+        if not version.digest or version.digest != figures.digest:
+            return False
+        version.figures = under_load(figures)
+        return True
+
+    def record(
+        self,
+        release: Release,
+        promotion_id: str,
+        report: Mapping[str, bytes],
+        seconds: Mapping[str, float] | None = None,
+    ) -> Promotion:
         bundle, digest = release.bundle, release.stored.digest
         version = self._version(bundle.name, bundle.version)
-        if version.promotion_id != promotion_id:
-            raise IntegrityError(f"{bundle.name} version {bundle.version} is another promotion's")
+        run = self.begin(release, promotion_id)
+        self.runs.setdefault(run.run_id, compared(release, seconds or {}))
         version.digest = digest
         version.report.update(report)
         before = version.reviews.get(bundle.target.name, Review())

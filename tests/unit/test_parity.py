@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from promote.core.parity import ParityFailed, ParityProven, Tolerance, compare
+from promote.core.parity import BIN_EDGES, ParityFailed, ParityProven, Tolerance, compare
 
 TOLERANCE = Tolerance(absolute=1e-3, relative=1e-2)
 
@@ -68,3 +68,25 @@ def test_integers_must_be_equal():
 
 def test_a_replay_may_meet_a_constant_output():
     assert isinstance(compare(cases([3.0, 3.0]), cases([3.0, 3.0]), TOLERANCE, constant_ok=True), ParityProven)
+
+
+def test_errors_are_counted_in_bins_and_what_is_equal_is_in_none():
+    want = np.zeros((3, 4), dtype="float32") + np.arange(4, dtype="float32")
+    got = want.copy()
+    got[0, 1] += 1e-4
+    got[1, 1] += 1.05e-4
+    got[2, 2] += 5e-4
+    (difference,) = compare({"typical": {"y": want}}, {"typical": {"y": got}}, TOLERANCE).differences
+    assert sum(count for _, count in difference.errors) == 3
+    for at, count in difference.errors:
+        inside = [e for e in (1e-4, 1.05e-4, 5e-4) if BIN_EDGES[at - 1] <= e + 1e-7 < BIN_EDGES[at]]
+        assert len(inside) == count
+
+
+def test_the_smallest_and_the_largest_errors_have_a_bin_and_an_exact_copy_has_none():
+    want = np.array([1.0, 2.0, 0.0])
+    off = np.array([1.0, 1e9, 1e-30])
+    (difference,) = compare({"a": {"y": want}}, {"a": {"y": off}}, TOLERANCE).differences
+    assert difference.errors == ((0, 1), (len(BIN_EDGES), 1))
+    (same,) = compare({"a": {"y": want}}, {"a": {"y": want}}, TOLERANCE).differences
+    assert same.errors == ()

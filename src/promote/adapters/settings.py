@@ -37,6 +37,7 @@ work_dir = ".promote"
 
 [mlflow]
 tracking_uri = "sqlite:///mlflow.db"          # or MLFLOW_TRACKING_URI, for instance https://mlflow.example.com
+promotions = "promotions"                     # the experiment in which each promotion is a run
 
 [registry]
 url = "oci:bundles"                           # OCI layouts on disk; for instance ghcr.io/acme/models
@@ -76,6 +77,7 @@ class MlflowSettings(_Section):
     """``[mlflow]``."""
 
     tracking_uri: str = "sqlite:///mlflow.db"
+    promotions: Annotated[str, Field(min_length=1, max_length=200)] = "promotions"
 
 
 class RegistrySettings(_Section):

@@ -83,6 +83,7 @@ def lay_out(
         files=dict(sorted(files.items())),
         passport=passport,
         created=created(export),
+        matrix=matrix,
     )
 
 

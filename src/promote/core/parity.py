@@ -33,6 +33,11 @@ DEFAULT_TOLERANCES: dict[str, Tolerance] = {
 }
 
 
+# Where one bin of errors ends and the next begins: four a decade, written as literals, as a logarithm is not the same to the
+# last bit on every processor and the counts are part of a bundle's bytes.
+BIN_EDGES = tuple(float(f"{step}e{decade}") for decade in range(-12, 4) for step in ("1", "1.8", "3.2", "5.6"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputDifference:
     """One output in one case; differences are in the output's own units.
@@ -46,6 +51,9 @@ class OutputDifference:
         mean_absolute: mean of it.
         max_relative: largest ``|got - want| / |want|`` where ``want`` is not 0.
         mean_relative: mean of it.
+        errors: how many values of ``|got - want|`` lie in each bin: ``(bin, count)``, empty bins left out. Bin 0 is from above
+            0 to ``BIN_EDGES[0]``, bin N from ``BIN_EDGES[N-1]`` to ``BIN_EDGES[N]``, the last has no end; what is missing
+            in the sum is equal.
         fault: why this output fails, or empty.
     """
 
@@ -57,6 +65,7 @@ class OutputDifference:
     mean_absolute: float = 0.0
     max_relative: float = 0.0
     mean_relative: float = 0.0
+    errors: tuple[tuple[int, int], ...] = ()
     fault: str = ""
 
 
@@ -149,8 +158,16 @@ def _difference(
         mean_absolute=float(absolute.mean()),
         max_relative=float(relative.max()) if relative.size else 0.0,
         mean_relative=float(relative.mean()) if relative.size else 0.0,
+        errors=_binned(absolute),
         fault=fault,
     )
+
+
+def _binned(absolute: "np.ndarray") -> tuple[tuple[int, int], ...]:
+    import numpy as np
+
+    counts = np.bincount(np.searchsorted(BIN_EDGES, absolute[absolute > 0], side="right"), minlength=1)
+    return tuple((at, int(count)) for at, count in enumerate(counts) if count)
 
 
 def _constant(want: Mapping[str, "Arrays"]) -> list[str]:

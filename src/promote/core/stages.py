@@ -173,6 +173,7 @@ class Bundle:
         files: path -> blob: ``NAME/config.pbtxt``, ``NAME/N/...``.
         passport: the passport's JSON (also a file of the bundle).
         created: RFC 3339, the end of the training run: the same inputs give the same bytes.
+        matrix: digest of the matrix that judged.
     """
 
     verdict: Compatible[Proven]
@@ -182,6 +183,7 @@ class Bundle:
     files: Mapping[str, Blob]
     passport: bytes
     created: str
+    matrix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

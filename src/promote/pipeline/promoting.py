@@ -14,6 +14,7 @@ from promote.core.plan import plan_export
 from promote.core.rules.engine import check
 from promote.core.stages import Bundle, Candidate, Export, ExportPlan, Promotion, Proven, RunRef
 from promote.core.verdict import Compatible, Incompatible, Undecided, Verdict, judge
+from promote.pipeline.timing import Timed
 from promote.ports import World
 
 Refusal = Incompatible | Undecided | ParityFailed
@@ -47,11 +48,12 @@ class Prepared:
 
 def promote_model(order: Order, target: Target, world: World) -> Promotion | Prepared | Refusal:
     """Takes a run to a recorded release for ``target``, or says why not."""
-    with world.progress.stage("find", f"run {order.ref.run_id}") as step:
+    timed = Timed(world.progress)
+    with timed.stage("find", f"run {order.ref.run_id}") as step:
         candidate = world.runs.find(order.ref, step)
         name = model_name(order.name or candidate.model.name)
         step.say(f"{candidate.model.flavour} model {candidate.model.name!r} of experiment {candidate.run.experiment!r}")
-    with world.progress.stage("plan", f"for {target.name}") as step:
+    with timed.stage("plan", f"for {target.name}") as step:
         plan = plan_export(candidate, target, world.matrix, opset=order.opset)
         if not isinstance(plan, ExportPlan):
             return plan
@@ -59,14 +61,14 @@ def promote_model(order: Order, target: Target, world: World) -> Promotion | Pre
         if not isinstance(early, Compatible):
             return early
         step.say(f"opset {plan.opset or 'as it is'}, {plan.precision}")
-    proven = _export(candidate, plan, order, world)
+    proven = _export(candidate, plan, order, world, timed)
     if isinstance(proven, ParityFailed):
         return proven
     settings = canonical(
         {"template": world.template.model_dump(mode="json", exclude_none=True), "matrix": world.matrix.digest}
     )
     identity = promotion_id(proven, target, name, settings)
-    with world.progress.stage("check", f"against {target.name}") as step:
+    with timed.stage("check", f"against {target.name}") as step:
         version = world.ledger.next_version(name, identity)
         verdict = _judge(proven, target, name, version, world)
         step.say(verdict.word)
@@ -78,14 +80,14 @@ def promote_model(order: Order, target: Target, world: World) -> Promotion | Pre
         return Prepared(lay_out(verdict, target, world.template, name, version, world.matrix.digest))
     version = world.ledger.reserve(name, identity, candidate)
     bundle = lay_out(verdict, target, world.template, name, version, world.matrix.digest)
-    return _release(bundle, identity, world)
+    return _release(bundle, identity, world, timed)
 
 
-def _export(candidate: Candidate, plan: ExportPlan, order: Order, world: World) -> Proven | ParityFailed:
-    with world.progress.stage("export", plan.format) as step:
+def _export(candidate: Candidate, plan: ExportPlan, order: Order, world: World, timed: Timed) -> Proven | ParityFailed:
+    with timed.stage("export", plan.format) as step:
         export, outputs = world.exporter.export(candidate, plan, step)
         step.say(f"{sum(b.size for b in export.files.values()):,} bytes")
-    with world.progress.stage("parity", "source model against the exported bytes") as step:
+    with timed.stage("parity", "source model against the exported bytes") as step:
         proof = compare(outputs.source, outputs.exported, order.tolerances[plan.precision])
         if isinstance(proof, ParityFailed):
             step.say("failed")
@@ -101,11 +103,11 @@ def _judge(proven: Proven, target: Target, name: str, version: int, world: World
     return judge(proven, target.name, findings)
 
 
-def _release(bundle: Bundle, identity: str, world: World) -> Promotion:
-    with world.progress.stage("push", f"{bundle.name} v{bundle.version}") as step:
+def _release(bundle: Bundle, identity: str, world: World, timed: Timed) -> Promotion:
+    with timed.stage("push", f"{bundle.name} v{bundle.version}") as step:
         release = world.registry.push(bundle, step)
         step.say(f"{release.sent:,} bytes sent, {release.skipped:,} there already")
-    with world.progress.stage("record", "in MLflow") as step:
-        promotion = world.ledger.record(release, identity, report_files(release))
+    with timed.stage("record", "in MLflow") as step:
+        promotion = world.ledger.record(release, identity, report_files(release), timed.seconds)
         step.say(f"{bundle.name} version {bundle.version}, review {promotion.review}")
     return promotion

@@ -97,7 +97,9 @@ class Parts(Hosts):
         from promote.adapters.tracking.ledger import open_ledger
 
         reports = self.settings.path(self.settings.work_dir) / "reports"
-        return open_ledger(self.tracking_uri, reports=reports, by=current_user())
+        return open_ledger(
+            self.tracking_uri, reports=reports, by=current_user(), promotions=self.settings.mlflow.promotions
+        )
 
     def person(self) -> Person:
         """Who types this command, as far as anybody vouches for it."""

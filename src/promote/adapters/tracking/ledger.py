@@ -11,10 +11,22 @@ from pathlib import Path
 from promote.adapters.tracking.aliased import aliased
 from promote.adapters.tracking.client import Connection, connect
 from promote.adapters.tracking.models import choose, get_run
-from promote.adapters.tracking.report import link_forward, log_report, write_page
-from promote.adapters.tracking.tags import agent_tag, alias_of, deployed_tag, review_tag
+from promote.adapters.tracking.promotions import Promotions
+from promote.adapters.tracking.report import link_forward, write_page
+from promote.adapters.tracking.tags import (
+    PROMOTED,
+    RUN_TAG,
+    agent_tag,
+    alias_of,
+    deployed_tag,
+    review_tag,
+    target_tag,
+    verdict_tag,
+)
 from promote.adapters.tracking.versions import ID_TAG, Versions, recorded, versions_of
+from promote.core.load import Figures
 from promote.core.names import printable
+from promote.core.promotion_run import PromotionRun, compared, run_name, run_note, under_load
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Promotion, Release, Stored
 from promote.core.standing import Desired
@@ -29,15 +41,16 @@ _DECISIONS = (PENDING, APPROVED, REJECTED)
 _LONGEST_REASON = 2000
 
 
-def open_ledger(uri: str, *, reports: Path | None = None, by: str = "") -> Ledger:
+def open_ledger(uri: str, *, reports: Path | None = None, by: str = "", promotions: str = "promotions") -> Ledger:
     """The model registry at ``uri``; nothing is asked of it before a method is called.
 
     Args:
         uri: of the tracking server, which is the model registry too.
         reports: folder for a local copy of each report page.
         by: who promotes, as far as this machine says.
+        promotions: the experiment in which each promotion is a run.
     """
-    return MlflowLedger(uri, reports, by)
+    return MlflowLedger(uri, reports, by, promotions)
 
 
 @dataclass(slots=True)
@@ -48,11 +61,13 @@ class MlflowLedger:
         uri: of the tracking server.
         reports: folder for a local copy of each report page, or ``None``.
         by: who promotes; empty where nobody says.
+        promotions: the experiment in which each promotion is a run.
     """
 
     uri: str
     reports: Path | None = None
     by: str = ""
+    promotions: str = "promotions"
     _opened: Connection | None = field(default=None, repr=False)
 
     def reserve(self, name: str, promotion_id: str, candidate: Candidate) -> int:
@@ -71,7 +86,20 @@ class MlflowLedger:
         there = versions.numbers(promotion_id)
         return min(there) if there else max(versions.numbers(), default=0) + 1
 
-    def record(self, release: Release, promotion_id: str, report: Mapping[str, bytes]) -> Promotion:
+    def begin(self, release: Release, promotion_id: str) -> PromotionRun:
+        """See ``promote.ports.Ledger``."""
+        _own(self._versions(release.bundle.name), release, promotion_id)
+        source = release.bundle.verdict.subject.export.candidate.run.run_id
+        promotions = Promotions(self._link(), self.promotions)
+        return promotions.open(promotion_id, release.stored.digest, run_name(release), source)
+
+    def record(
+        self,
+        release: Release,
+        promotion_id: str,
+        report: Mapping[str, bytes],
+        seconds: Mapping[str, float] | None = None,
+    ) -> Promotion:
         """See ``promote.ports.Ledger``. Running it twice leaves what running it once does.
 
         ``review`` of the answer is ``approved`` or ``rejected`` where that was decided about this digest before.
@@ -79,21 +107,31 @@ class MlflowLedger:
         bundle = release.bundle
         name, version = bundle.name, bundle.version
         versions = self._versions(name)
-        tags = versions.tags(version)
-        if tags.get(ID_TAG) != promotion_id:
-            raise IntegrityError(f"{name} version {version} is another promotion's", hint="run promote model again")
-        run_id = bundle.verdict.subject.export.candidate.run.run_id
-        log_report(versions.link, run_id, f"promote/{name}/v{version}", report)
-        link_forward(versions.link, run_id, name, version, printable(release.stored.reference, 1000))
+        tags = _own(versions, release, promotion_id)
+        run = self.begin(release, promotion_id)
+        by = {"promote.by": printable(self.by)} if self.by else {}
+        what = compared(release, seconds or {})
+        Promotions(versions.link, self.promotions).complete(run, what, report, run_note(release), by)
+        source = bundle.verdict.subject.export.candidate.run.run_id
+        link_forward(versions.link, source, name, version, printable(release.stored.reference, 1000), run.run_id)
         page = write_page(self.reports, f"{name}-v{version}.html", report.get("report.html"))
         if "description.md" in report:
             versions.describe(version, report["description.md"].decode(errors="replace"))
         review = _kept(tags, release) or (PENDING if bundle.target.review else NOT_REQUIRED)
         # The state comes last: a version that says "recorded" has everything else.
-        by = {"promote.by": printable(self.by)} if self.by else {}
-        versions.tag(version, _told(release) | by | _reviewed(tags, bundle.target.name, review) | {_STATE: "recorded"})
+        told = _told(release) | {RUN_TAG: run.run_id} | by | _reviewed(tags, bundle.target.name, review)
+        versions.tag(version, told | {_STATE: "recorded"})
         shown = review if bundle.target.review else NOT_REQUIRED
         return Promotion(release=release, ui=versions.page(version), report=page, review=shown)
+
+    def measured(self, figures: Figures) -> bool:
+        """See ``promote.ports.Ledger``."""
+        tags = self._versions(figures.name).tags(figures.version)
+        run_id = tags.get(RUN_TAG, "")
+        if run_id and tags.get("promote.digest") == figures.digest:
+            Promotions(self._link(), self.promotions).measured(run_id, under_load(figures))
+            return True
+        return False
 
     def versions(self, name: str) -> tuple[int, ...]:
         """See ``promote.ports.Ledger``."""
@@ -191,13 +229,30 @@ def _review(tags: Mapping[str, str], target: str) -> Review:
     return Review(state=state, digest=digest, by=by, reason=reason)
 
 
+def _own(versions: Versions, release: Release, promotion_id: str) -> Mapping[str, str]:
+    """The tags of the release's version.
+
+    Raises:
+        NotFound: no such version.
+        IntegrityError: it is another promotion's.
+    """
+    name, version = release.bundle.name, release.bundle.version
+    tags = versions.tags(version)
+    if tags.get(ID_TAG) != promotion_id:
+        raise IntegrityError(f"{name} version {version} is another promotion's", hint="run promote model again")
+    return tags
+
+
 def _told(release: Release) -> dict[str, str]:
     """What the version's page says of its release."""
+    target, word = release.bundle.target.name, release.bundle.verdict.word
     return {
         "promote.digest": release.stored.digest,
         "promote.reference": printable(release.stored.reference, 1000),
-        "promote.target": release.bundle.target.name,
-        "promote.verdict": release.bundle.verdict.word,
+        "promote.target": target,
+        "promote.verdict": word,
+        target_tag(target): PROMOTED,
+        verdict_tag(target): word,
     }
 
 

@@ -33,10 +33,15 @@ def log_report(connection: Connection, run_id: str, folder: str, report: Mapping
             artifacts.repository.log_artifacts(temporary, folder)
 
 
-def link_forward(connection: Connection, run_id: str, name: str, version: int, reference: str) -> None:
-    """Tags the training run with what was made of it: ``promote.NAME.vN`` is the bundle's reference."""
+def link_forward(
+    connection: Connection, run_id: str, name: str, version: int, reference: str, promotion_run: str
+) -> None:
+    """Tags the training run with what was made of it: ``promote.NAME.vN`` is the bundle's reference, ``promote.NAME.vN.run``
+    the run of the promotion.
+    """
     with told(connection.address, f"tagging run {run_id}"):
         connection.client.set_tag(run_id, f"promote.{name}.v{version}", reference)
+        connection.client.set_tag(run_id, f"promote.{name}.v{version}.run", promotion_run)
 
 
 def write_page(folder: Path | None, name: str, page: bytes | None) -> str:

@@ -12,6 +12,21 @@ def review_tag(target: str, part: str = "") -> str:
     return f"promote.review.{target}" + (f".{part}" if part else "")
 
 
+RUN_TAG = "promote.run"
+"""The promotion's own run."""
+PROMOTED = "promoted"
+
+
+def target_tag(target: str) -> str:
+    """``promote.target.TARGET``: the version was promoted for it."""
+    return f"promote.target.{target}"
+
+
+def verdict_tag(target: str) -> str:
+    """``promote.verdict.TARGET``."""
+    return f"promote.verdict.{target}"
+
+
 def deployed_tag(target: str) -> str:
     """``promote.deployed.TARGET``."""
     return f"promote.deployed.{target}"
