@@ -75,6 +75,7 @@ COMMANDS = {
     "smoke-help": ("smoke", "--help"),
     "bench-help": ("bench", "--help"),
     "pull-help": ("pull", "--help"),
+    "diff-help": ("diff", "--help"),
     "inspect-help": ("inspect", "--help"),
     "review-help": ("review", "--help"),
     "policy-check-help": ("policy", "check", "--help"),
@@ -130,6 +131,10 @@ INSPECTED = {
     "inspect-alone": ("inspect", "ner:v1", "--registry", "oci:bundles"),
     "inspect-index": ("inspect", "oci:bundles/both:v1"),
     "inspect-index-json": ("inspect", "oci:bundles/both:v1", "--json"),
+    "diff": ("diff", "oci:bundles/ner:v1", "oci:bundles/ner:v2"),
+    "diff-json": ("diff", "oci:bundles/ner:v1", "oci:bundles/ner:v2", "--json"),
+    "diff-nothing": ("diff", "oci:bundles/ner:v2", "oci:bundles/ner:v2"),
+    "diff-index": ("diff", "oci:bundles/ner:v2", "oci:bundles/both:v1"),
     "inspect-nothing": ("inspect", "ner:v3", "--registry", "oci:bundles"),
 }
 

@@ -32,6 +32,7 @@ VERBS: dict[str, str] = {
     "pull": "Fetch a bundle as a folder that Triton serves: whole and verified, or not there.",
     "push": "Bring a bundle from one registry to another, its digest kept.",
     "inspect": "List a bundle: its files, facts and annotations, and what refers to it.",
+    "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",
     "policy": "Say whether the policy lets a release serve on a target, and why.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",

@@ -5,6 +5,7 @@ It touches nothing itself.
 """
 
 from promote.pipeline.benching import Bench, Loads, bench
+from promote.pipeline.comparing import side_of
 from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, promote_further
 from promote.pipeline.gating import gate
@@ -46,6 +47,7 @@ __all__ = [
     "push_bundle",
     "review_model",
     "rollback",
+    "side_of",
     "smoke",
     "standing",
     "status",
