@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from promote.core.cargo import Cargo, Landed
 from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.faults import Fault
 from promote.core.load import Cell, Figures, Measured
@@ -292,6 +293,30 @@ class Mirror(Protocol):
         """
 
 
+class Origin(Protocol):
+    """Where bundles are copied from: a registry, a layout, an archive."""
+
+    def collect(self, name: str, reference: str) -> Cargo:
+        """A bundle, or an index of its variants, with all that refers to it; its files are read when they are taken.
+
+        Raises:
+            NotFound: nothing there by that name.
+            IntegrityError: no bundle of this model, or a manifest that is not what its digest or its list says.
+        """
+
+
+class Goal(Protocol):
+    """Where bundles are copied to: a registry, a layout, an archive, a mirror."""
+
+    def take(self, cargo: Cargo, step: Step) -> Landed:
+        """Takes what is not there yet, every blob verified, its name last; the same again changes nothing.
+
+        Raises:
+            IntegrityError: bytes that are not what their digest says, or another bundle has its name there.
+            InputError, AuthError, Unavailable: as the words say.
+        """
+
+
 class Ledger(Protocol):
     """MLflow's model registry: where a person looks and decides."""
 
@@ -568,9 +593,11 @@ __all__ = [
     "Examined",
     "Exporter",
     "FiguresBook",
+    "Goal",
     "Ledger",
     "Load",
     "Mirror",
+    "Origin",
     "Outputs",
     "Progress",
     "Registry",

@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "model": "Take an MLflow run to a reviewed release.",
     "pull": "Fetch a bundle as a folder that Triton serves: whole and verified, or not there.",
     "push": "Bring a bundle from one registry to another, its digest kept.",
+    "copy": "Copy a bundle with all that refers to it between registries and layouts.",
     "inspect": "List a bundle: its files, facts and annotations, and what refers to it.",
     "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",

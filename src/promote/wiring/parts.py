@@ -17,6 +17,7 @@ from promote.errors import InputError
 from promote.wiring.hosts import Hosts
 
 if TYPE_CHECKING:
+    from promote.adapters.oci.registry import OciRegistry
     from promote.adapters.tracking.identity import Person
     from promote.core.passport_item import Item
     from promote.ports import Exporter, FiguresBook, Folder, Ledger, Load, Registry, Runs, Server, Store
@@ -30,7 +31,7 @@ class Parts(Hosts):
         """The registry or layout of ``--registry`` or the settings."""
         return self._registry(self.registry_base, os.environ)
 
-    def registry_at(self, url: str) -> Registry:
+    def registry_at(self, url: str) -> OciRegistry:
         """Another registry or layout; the user and password of the environment are for the host of ``registry`` alone."""
         from promote.adapters.oci.credentials import login_of
 
@@ -43,7 +44,7 @@ class Parts(Hosts):
 
         return PullFolder(path)
 
-    def _registry(self, base: str, env: Mapping[str, str]) -> Registry:
+    def _registry(self, base: str, env: Mapping[str, str]) -> OciRegistry:
         from promote.adapters.oci.registry import open_registry
 
         work = self.settings.path(self.settings.work_dir)

@@ -29,12 +29,18 @@ def attach(
 def listed(store: BlobStore, stored: Held, artifact_type: str) -> tuple[Referrer, ...]:
     """See ``promote.ports.Registry.referrers``."""
     _see(store, stored)
-    entries: list[Entry] = []
-    for page in store.referrers(stored.digest, artifact_type):
-        entries += read_index(page, f"the list of referrers of {stored.reference}")
-        if len(entries) > _MOST:
-            raise IntegrityError(f"{stored.reference} has more than {_MOST:,} referrers")
-    return referrers_of(entries, artifact_type)
+    return referrers_of(entries(store, stored.digest, artifact_type), artifact_type)
+
+
+def entries(store: BlobStore, subject: str, artifact_type: str = "") -> list[Entry]:
+    """The referrers of ``subject`` as they are listed, each entry checked, perhaps of other kinds too."""
+    found: list[Entry] = []
+    where = f"{store.repository}@{subject}"
+    for page in store.referrers(subject, artifact_type):
+        found += read_index(page, f"the list of referrers of {where}")
+        if len(found) > _MOST:
+            raise IntegrityError(f"{where} has more than {_MOST:,} referrers")
+    return found
 
 
 def _see(store: BlobStore, stored: Held) -> None:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from promote.adapters.oci.hashing import hashing
@@ -104,12 +105,29 @@ def counted(chunks: Iterable[bytes], told: Callable[[int], None]) -> Iterator[by
         told(done)
 
 
+def _nowhere(blob: Blob) -> Iterator[bytes]:
+    raise IntegrityError(f"{blob.digest} lies nowhere")
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere(Blob):
+    """A blob whose bytes lie in another store.
+
+    Args:
+        read: its pieces, unverified; called anew for each reading.
+    """
+
+    read: Callable[[Blob], Iterator[bytes]] = field(default=_nowhere, repr=False, compare=False)
+
+
 def source(blob: Blob) -> Iterator[bytes]:
-    """The bytes of a blob that lies here, verified: the file may have changed since it was digested.
+    """The bytes of a blob that lies here or in another store, verified: a file may have changed since it was digested.
 
     Raises:
         IntegrityError: it did, or is gone.
     """
+    if isinstance(blob, Elsewhere):
+        return verified(blob.read(blob), blob, f"{blob.digest}, as it came from where it lies,")
     if blob.data is not None:
         return verified([blob.data], blob, f"{blob.digest} in memory")
     return verified(_read(Path(blob.path)), blob, f"{printable(blob.path)}, which was digested before,")

@@ -3,14 +3,14 @@
 Source: opencontainers/distribution-spec. Not here: how one blob is uploaded (``upload``), and requests (``transport``).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import requests
 
 from promote.adapters.oci.failures import PATIENT, Again, Patience
 from promote.adapters.oci.mount import Mounts, blobs_of, mount
-from promote.adapters.oci.origin import Origin, media_type, parse_origin
+from promote.adapters.oci.origin import Origin, is_repository, media_type, parse_origin
 from promote.adapters.oci.referrers import RemoteReferrers
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
@@ -91,6 +91,12 @@ class Remote:
     def mount(self, blob: Blob) -> bool:
         """See ``BlobStore``."""
         return self._patience.during(lambda: mount(self._place, blob, self._path, self._mounts))
+
+    def beside(self, repository: str, blobs: Iterable[Blob]) -> None:
+        """See ``BlobStore``."""
+        host, _, path = repository.partition("/")
+        if host == self._place.repository.partition("/")[0] and is_repository(path):
+            self._mounts.tell(path, (blob.digest for blob in blobs))
 
     def write(self, blob: Blob, told: Callable[[int], None]) -> None:
         """See ``BlobStore``."""
@@ -210,9 +216,16 @@ class Remote:
         if not DIGEST.fullmatch(reference):  # the last step of a push: what a manifest names the registry keeps
             self._mounts.keep(self._path, blobs_of(data))
 
-    def attach(self, subject: str, manifest: Blob) -> None:
+    def document(self, digest: str, size: int) -> bytes:
         """See ``BlobStore``."""
-        self._referrers.attach(subject, manifest)
+        data = self.manifest(digest)
+        if len(data) != size:
+            raise IntegrityError(f"{self.repository}@{digest} has {len(data):,} bytes, expected {size:,}")
+        return data
+
+    def attach(self, subject: str, *manifests: Blob) -> None:
+        """See ``BlobStore``."""
+        self._referrers.attach(subject, *manifests)
 
     def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
         """See ``BlobStore``."""

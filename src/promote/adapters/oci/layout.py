@@ -8,7 +8,7 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,9 @@ class Layout:
         """See ``BlobStore``: a folder takes nothing from others."""
         return False
 
+    def beside(self, repository: str, blobs: Iterable[Blob]) -> None:
+        """See ``BlobStore``: a folder takes nothing from others."""
+
     def write(self, blob: Blob, told: Callable[[int], None]) -> None:
         """See ``BlobStore``."""
         self._make()
@@ -115,15 +118,23 @@ class Layout:
             entry = {**types_of(manifest), "digest": manifest.digest, "size": manifest.size}
             self._save(index, [*kept, entry | named])
 
-    def attach(self, subject: str, manifest: Blob) -> None:
+    def document(self, digest: str, size: int) -> bytes:
+        """See ``BlobStore``."""
+        blob = Blob(digest, size)
+        return b"".join(
+            at_most(verified(self.stream(blob), blob, f"{self.repository}@{digest}"), LARGEST_MANIFEST, digest)
+        )
+
+    def attach(self, subject: str, *manifests: Blob) -> None:
         """See ``BlobStore``. The list lies under the same tag as in a registry, so that a copy of both is whole."""
-        self.write(manifest, lambda _: None)
+        for manifest in manifests:
+            self.write(manifest, lambda _: None)
         tag = fallback_tag(subject)
         with self._locked():
             index = self._index()
             there = self._list(tag, index["manifests"])
             former = self.manifest(tag) if there else None
-            new = with_entries(former, [entry_of(manifest)], f"{self.repository}:{tag}")
+            new = with_entries(former, map(entry_of, manifests), f"{self.repository}:{tag}")
             if new is None:
                 return
             self.write(new, lambda _: None)

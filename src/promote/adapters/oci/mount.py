@@ -50,6 +50,11 @@ class Mounts:
             found = self._known.pop(blob.digest, "")
         return "" if found == path else found
 
+    def tell(self, repository: str, digests: Iterable[str]) -> None:
+        """Of this run alone: that repository has these blobs, which counts more than what is kept."""
+        with self._turn:
+            self._known = (self._read() if self._known is None else self._known) | dict.fromkeys(digests, repository)
+
     def forget(self, repository: str) -> None:
         """No blob is taken from there any more; what is kept of others stays."""
         with self._turn:

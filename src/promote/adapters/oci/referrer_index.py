@@ -100,14 +100,14 @@ class ReferrerIndex:
         kind, data = self._patience.during(lambda: self._get(fallback_tag(subject)))
         return data if kind == INDEX_TYPE else None
 
-    def add(self, subject: str, mine: Entry) -> None:
-        """Lists an entry, and stays until no other writer can have lost it, as far as is known.
+    def add(self, subject: str, *mine: Entry) -> None:
+        """Lists entries, and stays until no other writer can have lost them, as far as is known.
 
         Raises:
             Unavailable: others kept losing it for two minutes.
             IntegrityError: something else than an index lies there.
         """
-        known = _Known(fallback_tag(subject), {mine["digest"]: mine})
+        known = _Known(fallback_tag(subject), {entry["digest"]: entry for entry in mine})
         wrote, stepped_aside, settle = 0, False, self._watch.least
         since: float | None = None  # when all of it was first found there, without a break
         until = time.monotonic() + _LONGEST_WAIT
@@ -129,7 +129,7 @@ class ReferrerIndex:
                 stepped_aside = True
                 self._watch.sleep(random.uniform(0, settle / 2 * min(1 + wrote, 6)))  # noqa: S311
         raise Unavailable(
-            f"others list referrers of {self._place.repository}@{subject} all the time: {mine['digest']} is not listed",
+            f"others list referrers of {self._place.repository}@{subject} all the time: {mine[0]['digest']} is not listed",
             hint="run the same command again; in CI, a concurrency group lets one run at a time write",
         )
 

@@ -31,10 +31,11 @@ class RemoteReferrers:
         self._place, self._patience = place, patience
         self._index = ReferrerIndex(place, patience, watch)
 
-    def attach(self, subject: str, manifest: Blob) -> None:
-        """See ``BlobStore.attach``."""
-        if not self._patience.during(lambda: self._put(subject, manifest)):
-            self._index.add(subject, entry_of(manifest))
+    def attach(self, subject: str, *manifests: Blob) -> None:
+        """See ``BlobStore.attach``; those that the registry does not list by itself are listed in one writing."""
+        unlisted = [one for one in manifests if not self._patience.during(lambda one=one: self._put(subject, one))]  # type: ignore[misc]
+        if unlisted:
+            self._index.add(subject, *map(entry_of, unlisted))
 
     def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
         """See ``BlobStore.referrers``."""

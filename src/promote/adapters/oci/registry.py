@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from promote.adapters.oci import attached
+from promote.adapters.oci import attached, carrying
 from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, verified, write_whole
 from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.origin import parse_origin
-from promote.adapters.oci.store import BlobsGone, BlobStore
-from promote.adapters.oci.upload_limits import crew_in_time, refuse_too_large
+from promote.adapters.oci.sending import Told, names, publish, send
+from promote.adapters.oci.store import BlobStore
+from promote.core.cargo import Cargo, Landed
 from promote.core.manifest import config_blob, pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
@@ -97,8 +98,8 @@ class OciRegistry:
             if store.manifest(stored.digest) != stored.manifest:  # some registries take an index of what they have not
                 raise IntegrityError(f"{stored.reference} is another manifest by now")
         tag = f"v{index.version}"
-        if not _names(store, tag, packed):
-            _publish(store, tag, packed)
+        if not names(store, tag, packed):
+            publish(store, tag, packed)
         return index
 
     def _send(
@@ -108,29 +109,16 @@ class OciRegistry:
         store = self._at(stored.name)
         tag = f"v{stored.version}" if alone else stored.digest
         manifest = Blob(stored.digest, len(stored.manifest), data=stored.manifest)
-        there = _names(store, tag, manifest)
+        there = names(store, tag, manifest)
         blobs = [*(blob for _, blob in sorted(files.items())), config]
         total = sum(blob.size for blob in blobs) + manifest.size
-        distinct = {blob.digest: blob for blob in blobs}.values()
-        refuse_too_large(files, self._limits)
-        crew = crew_in_time(files, self._limits, store)
-        new = sum(blob.size for blob in distinct)
-        before = total - manifest.size - new  # bytes of files that are another file once more
 
-        def send(through: bool) -> int:
-            moves = [Move(blob.size, _sending(store, blob), blob.size if through else 0) for blob in distinct]
-            return move_all(moves, step, before, total, crew)
+        def publish_it() -> None:
+            if not there:
+                publish(store, tag, manifest)
 
-        sent = send(through=False)
-        if not there:
-            try:
-                _publish(store, tag, manifest)
-            except BlobsGone:  # collected by the registry since: each is asked for once more
-                sent = min(new, sent + send(through=True))
-                _publish(store, tag, manifest)
-            sent += manifest.size
-        step.update(total, total)
-        return sent, total
+        sent = send(store, blobs, files, self._limits, step, total, publish_it)
+        return sent + (0 if there else manifest.size), total
 
     def resolve(self, name: str, reference: str) -> Stored:
         """See ``promote.ports.Registry``."""
@@ -201,6 +189,14 @@ class OciRegistry:
         """See ``promote.ports.Registry``."""
         return attached.listed(self._of(stored), stored, artifact_type)
 
+    def collect(self, name: str, reference: str) -> Cargo:
+        """See ``promote.ports.Origin``."""
+        return carrying.collect(self._at(name), name, reference)
+
+    def take(self, cargo: Cargo, step: Step) -> Landed:
+        """See ``promote.ports.Goal``."""
+        return carrying.take(cargo, self._at(cargo.name), self._limits, step)
+
     def _at(self, name: str) -> BlobStore:
         if name not in self._stores:
             self._stores[name] = self._locate(model_name(name))
@@ -213,26 +209,6 @@ class OciRegistry:
                 f"{stored.reference} does not lie in {store.repository}", hint="--registry names the registry to read"
             )
         return store
-
-
-Told = Callable[[int], None]
-
-
-def _sending(store: BlobStore, blob: Blob) -> Callable[[Told], int]:
-    def work(told: Told) -> int:
-        if store.has(blob) or store.mount(blob):
-            return 0
-        there = blob.size  # bytes that an earlier run had brought: where it is heard to begin
-
-        def hears(done: int) -> None:
-            nonlocal there
-            there = min(there, done)
-            told(done)
-
-        store.write(blob, hears)
-        return blob.size - there
-
-    return work
 
 
 def _fetching(store: BlobStore, blob: Blob, goal: Path, root: Path, what: str) -> Callable[[Told], int]:
@@ -257,28 +233,3 @@ def _goal(root: Path, path: str) -> Path:
             raise IntegrityError(f"{printable(str(goal.parent))} leads out of {printable(str(root))}")
         goal.parent.mkdir(parents=True, exist_ok=True)
     return goal
-
-
-def _names(store: BlobStore, tag: str, manifest: Blob) -> bool:
-    """Whether the tag names this manifest; a version tag that names another is never moved."""
-    try:
-        there = store.manifest(tag)
-    except NotFound:
-        return False
-    if there != manifest.data:
-        raise IntegrityError(
-            f"{store.repository}:{tag} is another bundle already, expected {manifest.digest} or nothing",
-            hint="version tags never move: promote the run again to get the next version",
-        )
-    return True
-
-
-def _publish(store: BlobStore, tag: str, manifest: Blob) -> None:
-    """The manifest by digest, read back; then its tag, read back, since registries let two pushes race for one."""
-    for reference in dict.fromkeys((manifest.digest, tag)):
-        store.put_manifest(reference, manifest)
-        if store.manifest(reference) != manifest.data:
-            raise IntegrityError(
-                f"{store.repository} took {manifest.digest} as {reference} and gives other bytes back",
-                hint="somebody else pushed this version at the same time" if reference == tag else "",
-            )

@@ -3,7 +3,7 @@
 Not here: what a bundle is. ``registry`` builds the ``Registry`` port on this.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from promote.core.stages import Blob
@@ -35,6 +35,9 @@ class BlobStore(Protocol):
             AuthError, Unavailable: as the words say.
         """
 
+    def beside(self, repository: str, blobs: Iterable[Blob]) -> None:
+        """Hears that another repository, as ``repository`` prints it, has these blobs; of this registry they can be mounted."""
+
     def write(self, blob: Blob, told: Callable[[int], None]) -> None:
         """Stores the blob's bytes, hashed on the way; ``told`` hears how many are through: first those that an
         earlier run had brought, and from 0 again where all are sent anew.
@@ -62,8 +65,16 @@ class BlobStore(Protocol):
             IntegrityError: other bytes than the digest says, too many, or neither a manifest nor an index.
         """
 
-    def attach(self, subject: str, manifest: Blob) -> None:
-        """Stores a manifest whose subject is that of digest ``subject``, and lists it; its blobs are there already.
+    def document(self, digest: str, size: int) -> bytes:
+        """A manifest that an index or a list of referrers names, of at most 4 MiB, verified.
+
+        Raises:
+            NotFound: it is not there.
+            IntegrityError: other bytes than the digest and size say.
+        """
+
+    def attach(self, subject: str, *manifests: Blob) -> None:
+        """Stores manifests whose subject is that of digest ``subject``, and lists them; their blobs are there already.
 
         Raises:
             IntegrityError: what should be the list of referrers is something else.

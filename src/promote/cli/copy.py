@@ -1,0 +1,74 @@
+"""``promote copy``: a bundle with all that refers to it, from one registry or layout to another; its digest stays."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promote.cli import options
+from promote.cli.progress import choose
+from promote.cli.render import print_facts, print_json, say
+
+if TYPE_CHECKING:
+    from promote.pipeline.copying import Copied
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.argument("to", metavar="DST")
+@options.as_json
+@options.quiet
+@click.pass_obj
+def command(config: str | None, source: str, to: str, as_json: bool, quiet: bool) -> int:
+    """Copy the bundle SRC to DST, byte for byte, with the decisions, verdicts and signatures that refer to it.
+
+    SRC is MODEL:vN or MODEL@sha256:..., in the settings' registry or with HOST/PATH/ or oci:FOLDER/ before it. DST is such a
+    reference too, its version left out if you like, or a place that ends with a slash: ghcr.io/acme/models/, oci:/media/disk/.
+    What DST has is not sent, within one registry nothing is; the same command again goes on where it was cut. The last line
+    of stdout is REPOSITORY@sha256:...
+    """
+    from promote.pipeline.copying import copy_bundle
+    from promote.wiring import open_wiring
+    from promote.wiring.places import goal, origin, spoken_to
+
+    wiring = open_wiring(config, choose(quiet or as_json), registry=spoken_to(source, to))
+    there, wanted = goal(wiring, to)
+    here, reference = origin(wiring, source)
+    copied = copy_bundle(here, reference, there, wanted, wiring.progress)
+    if as_json:
+        print_json("copy", 0, **as_object(copied))
+        return 0
+    if not quiet:
+        say_copied(copied)
+    click.echo(copied.landed.reference)
+    return 0
+
+
+def as_object(copied: "Copied") -> dict[str, Any]:
+    """What was copied, for ``--json``; also of ``export`` and ``import``."""
+    cargo, landed = copied.cargo, copied.landed
+    return {
+        "reference": landed.reference,
+        "digest": cargo.root.digest,
+        "name": cargo.name,
+        "version": cargo.version,
+        "from": cargo.reference,
+        "variants": len(cargo.bundles),
+        "referrers": [one.manifest.digest for one in cargo.attached],
+        "gone": list(cargo.gone),
+        "bytes": {"sent": landed.sent, "skipped": landed.skipped},
+    }
+
+
+def say_copied(copied: "Copied") -> None:
+    """What came along, and what could not."""
+    cargo = copied.cargo
+    say()
+    facts = {"from": cargo.reference, "files": f"{sum(len(b.files) for b in cargo.bundles)}"}
+    if len(cargo.bundles) > 1:
+        facts["variants"] = str(len(cargo.bundles))
+    facts["with it"] = f"{len(cargo.attached)} that refer to it"
+    if cargo.gone:
+        facts["not there"] = (
+            f"{len(cargo.gone)} that its lists of referrers name: {', '.join(d[:19] for d in cargo.gone[:5])}"
+        )
+    print_facts(f"{cargo.name} v{cargo.version}", facts)

@@ -1,0 +1,53 @@
+"""Chooses where bundles are copied from and to, by what was typed: a registry, a layout, or a place that is neither."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promote.core.references import LAYOUT, Reference, parse_reference, scheme_of
+
+if TYPE_CHECKING:
+    from promote.ports import Goal, Origin
+    from promote.wiring.parts import Parts
+
+
+def origin(parts: Parts, text: str) -> tuple[Origin, Reference]:
+    """Where the bundle lies that ``text`` names, and its reference there.
+
+    Raises:
+        InputError: no reference with a version.
+    """
+    wanted = parse_reference(text)
+    return parts.registry_at(wanted.base), wanted
+
+
+def goal(parts: Parts, text: str) -> tuple[Goal, Reference]:
+    """Where a bundle goes that is copied to ``text``, and what that says of its name and version.
+
+    Raises:
+        InputError: no place that takes bundles.
+    """
+    wanted = under(text)
+    return parts.registry_at(wanted.base), wanted
+
+
+def under(text: str) -> Reference:
+    """A reference without a version, or with one; with a slash at its end, a place for bundles of any model.
+
+    Raises:
+        InputError: neither.
+    """
+    if text.endswith("/"):
+        return Reference(parse_reference(f"{text}x", versioned=False).base, "", "")
+    return parse_reference(text, versioned=False)
+
+
+def spoken_to(source: str, to: str) -> str:
+    """The registry that the user and password of the environment are for: that of ``to``, of ``source`` where that is none.
+
+    Empty: the settings' own.
+    """
+    if scheme_of(to) in ("", "http", "https"):
+        return under(to).base
+    base = parse_reference(source).base
+    return "" if base.startswith(LAYOUT) else base
