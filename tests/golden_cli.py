@@ -1,5 +1,6 @@
 """Golden files of the command line: exit code, stdout and stderr of one command, together, under ``tests/golden/cli``."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ class Golden:
         text = f"$ promote {' '.join(arguments)}\nexit {code}\n--- stdout\n{said.out}--- stderr\n{said.err}"
         for shown, value in (hidden | {"FOLDER": str(self._folder)}).items():
             text = text.replace(value, shown)
+        text = re.sub(r"(\(|failed after )\d+\.\d s", r"\1SECONDS", text)
         path = FOLDER / f"{name}.txt"
         if self._request.config.getoption("--update-golden"):
             path.write_text(text, encoding="utf-8")

@@ -70,6 +70,7 @@ COMMANDS = {
     "matrix-show": ("matrix", "show", "triton_releases"),
     "matrix-validate": ("matrix", "validate"),
     "matrix-validate-json": ("matrix", "validate", "--json"),
+    "copy-help": ("copy", "--help"),
     "status-help": ("status", "--help"),
     "sync-help": ("sync", "--help"),
     "smoke-help": ("smoke", "--help"),
@@ -142,6 +143,20 @@ INSPECTED = {
 @pytest.mark.parametrize("name", INSPECTED)
 def test_inspect_prints_what_it_did(golden, bundles, name):
     golden(name, *INSPECTED[name])
+
+
+COPIED = {
+    "copy": ("copy", "oci:bundles/ner:v2", "oci:copies/"),
+    "copy-other": ("copy", "oci:bundles/ner:v2", "oci:copies/bert"),
+    "copy-json": ("copy", "oci:bundles/ner:v1", "oci:copies/ner:v1", "--json"),
+    "copy-nothing": ("copy", "oci:bundles/ner:v3", "oci:copies/"),
+    "copy-nowhere": ("copy", "oci:bundles/ner:v1", "ftp://copies/ner"),
+}
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_copy_prints_what_it_did(golden, bundles, name):
+    golden(name, *COPIED[name])
 
 
 POLICY = """\
