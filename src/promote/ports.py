@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from promote.core.cargo import Cargo, Landed
 from promote.core.facts import ModelFacts, ModelFolder, Target
-from promote.core.faults import Fault
+from promote.core.faults import Audit, Fault
 from promote.core.load import Cell, Figures, Measured
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
@@ -184,6 +184,15 @@ class Registry(Protocol):
 
         Raises:
             IntegrityError: bytes of another digest or size, or a blob too large to read whole.
+        """
+
+    def audit(self, held: Held, step: Step) -> Audit:
+        """Every byte of a bundle, of an index's variants and of what refers to them, read and held against its digest.
+
+        What is missing or wrong is among the faults, and the rest is read all the same.
+
+        Raises:
+            AuthError, Unavailable: it cannot be told.
         """
 
     def attach(self, stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:

@@ -28,12 +28,14 @@ from tests.parts.registry import RealRegistry
 from tests.parts.triton import new_name
 
 
-def served(name: str = "ner", version: int = 1, weight: float = 2.0, **more: bytes) -> Bundle:
-    """A bundle that Triton serves; ``more``: files beside the model, ``__`` for a slash and ``_`` for a dot."""
+def served(
+    name: str = "ner", version: int = 1, weight: float = 2.0, passport: bytes = b"{}", **more: bytes
+) -> Bundle:  # fmt: skip
+    """A bundle that Triton serves; ``more``: files beside the model."""
     files = contents(name, version, weight)
     config = files.pop(f"{name}/config.pbtxt")
     inside = {path.split("/", 2)[2]: data for path, data in files.items() if "/promote/" not in path}
-    return make_bundle(inside | more, name=name, version=version, config=config)
+    return make_bundle(inside | more, name=name, version=version, config=config, passport=passport)
 
 
 @pytest.fixture(params=["layout", "registry"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from promote.core.facts import ModelFacts, Target
+from promote.core.faults import Audit, Fault
 from promote.core.layout import content
 from promote.core.manifest import config_blob, pack, read_manifest
 from promote.core.names import DIGEST, bundle_path, model_name
@@ -123,6 +124,21 @@ class FakeRegistry:
         if blob.size > 16 * 1024 * 1024:
             raise IntegrityError(f"{blob.digest} is too large to read whole")
         return self._read(stored, blob)
+
+    def audit(self, held: Held, step: Step) -> Audit:
+        self._see(held)
+        listed = held.variants if isinstance(held, StoredIndex) else ()
+        bundles = [self.resolve(held.name, variant.digest) for variant in listed] or [held]
+        parts = {path: blob for bundle in bundles for path, blob in bundle.files.items()}
+        parts |= {f"config of {bundle.digest}": config_blob(bundle) for bundle in bundles}
+        faults = []
+        for path, blob in parts.items():
+            try:
+                _verified(blob, self.blobs[blob.digest])
+            except (KeyError, IntegrityError) as error:
+                faults.append(Fault(path, "is not there" if isinstance(error, KeyError) else "has other bytes"))
+        size = sum(blob.size for blob in parts.values()) + len(held.manifest)
+        return Audit(faults=tuple(faults), manifests=1 + len(listed), blobs=len(parts), size=size)
 
     def attach(self, stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
         self._see(stored)

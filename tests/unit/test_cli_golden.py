@@ -77,6 +77,7 @@ COMMANDS = {
     "bench-help": ("bench", "--help"),
     "pull-help": ("pull", "--help"),
     "diff-help": ("diff", "--help"),
+    "verify-help": ("verify", "--help"),
     "inspect-help": ("inspect", "--help"),
     "review-help": ("review", "--help"),
     "policy-check-help": ("policy", "check", "--help"),
@@ -136,6 +137,7 @@ INSPECTED = {
     "diff-json": ("diff", "oci:bundles/ner:v1", "oci:bundles/ner:v2", "--json"),
     "diff-nothing": ("diff", "oci:bundles/ner:v2", "oci:bundles/ner:v2"),
     "diff-index": ("diff", "oci:bundles/ner:v2", "oci:bundles/both:v1"),
+    "verify-json": ("verify", "oci:bundles/ner:v2", "--json"),
     "inspect-nothing": ("inspect", "ner:v3", "--registry", "oci:bundles"),
 }
 
@@ -143,6 +145,14 @@ INSPECTED = {
 @pytest.mark.parametrize("name", INSPECTED)
 def test_inspect_prints_what_it_did(golden, bundles, name):
     golden(name, *INSPECTED[name])
+
+
+def test_verify_lists_all_that_is_wrong(golden, bundles):
+    blobs = Path("bundles/ner/blobs/sha256")
+    for digest in ("b45c8a3eedc7", "dd56de413795"):
+        (found,) = blobs.glob(f"{digest}*")
+        found.unlink() if digest.startswith("b") else found.write_text("other!")
+    assert golden("verify", "verify", "oci:bundles/ner:v2", "--quiet") == 6
 
 
 COPIED = {

@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "push": "Bring a bundle from one registry to another, its digest kept.",
     "copy": "Copy a bundle with all that refers to it between registries and layouts.",
     "inspect": "List a bundle: its files, facts and annotations, and what refers to it.",
+    "verify": "Read every byte of a bundle and hold it against its digest.",
     "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",
     "policy": "Say whether the policy lets a release serve on a target, and why.",

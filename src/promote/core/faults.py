@@ -14,3 +14,20 @@ class Fault:
 
     where: str
     what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What came of reading everything.
+
+    Args:
+        faults: none where all is as its digests say.
+        manifests: that were read, those of referrers among them.
+        blobs: that were read.
+        size: bytes of both.
+    """
+
+    faults: tuple[Fault, ...]
+    manifests: int
+    blobs: int
+    size: int

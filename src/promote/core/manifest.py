@@ -24,6 +24,10 @@ CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 WEIGHT, WEIGHT_CONFIG, DOC = (
     f"application/vnd.cncf.model.{kind}.v1.raw" for kind in ("weight", "weight.config", "doc")
 )
+DOCKER_TYPES = (
+    "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json",
+)  # fmt: skip
+_IMAGE_CONFIGS = ("application/vnd.docker.container.image.v1+json", "application/vnd.oci.image.config.v1+json")
 LARGEST_MANIFEST = 4 * 1024 * 1024  # OCI distribution-spec: a registry should take at least this; none needs more
 
 FILE_PATH = "org.cncf.model.filepath"
@@ -180,8 +184,11 @@ def read_manifest(data: bytes, repository: str, name: str) -> Stored:
             layers for one path, or another model.
     """
     where = f"{repository}@{sha256(data)}"
+    value = strict_json(data, f"the manifest {where}")
+    if _is_image(value):
+        raise no_bundle(where)
     try:
-        manifest = _Manifest.model_validate(strict_json(data, f"the manifest {where}"))
+        manifest = _Manifest.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         at = printable(".".join(map(str, first["loc"])))
@@ -205,6 +212,18 @@ def read_manifest(data: bytes, repository: str, name: str) -> Stored:
         annotations=annotations,
         manifest=data,
     )
+
+
+def no_bundle(where: str) -> IntegrityError:
+    """What to raise where a container image lies instead of a bundle."""
+    return IntegrityError(
+        f"{where} is a container image, expected a bundle of promote", hint="name what promote model printed last"
+    )
+
+
+def _is_image(value: Any) -> bool:
+    config = value.get("config") if isinstance(value, dict) else None
+    return isinstance(config, dict) and config.get("mediaType") in _IMAGE_CONFIGS
 
 
 def config_blob(stored: Stored) -> Blob:

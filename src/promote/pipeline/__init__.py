@@ -18,6 +18,7 @@ from promote.pipeline.serving import Serving, Status, status
 from promote.pipeline.smoking import Smoke, smoke
 from promote.pipeline.switching import prove
 from promote.pipeline.syncing import sync
+from promote.pipeline.verifying import Verified, verify_bundle
 
 __all__ = [
     "Bench",
@@ -34,6 +35,7 @@ __all__ = [
     "Serving",
     "Smoke",
     "Status",
+    "Verified",
     "Waiting",
     "bench",
     "case_of",
@@ -52,6 +54,7 @@ __all__ = [
     "standing",
     "status",
     "sync",
+    "verify_bundle",
     "verify_mirror",
     "waiting",
 ]

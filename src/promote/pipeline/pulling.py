@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from promote.core.bundle_files import check_files
 from promote.core.stages import Stored
+from promote.core.variant_index import StoredIndex
 from promote.errors import InputError, IntegrityError
 from promote.ports import Folder, Progress, Registry
 
@@ -44,7 +45,7 @@ def pull_bundle(
         NotFound, AuthError, Unavailable: as the words say.
     """
     with progress.stage("resolve") as step:
-        stored = _one(registry, name, reference, variant)
+        stored = one_of(registry.find(name, reference), registry, variant)
         step.say(stored.reference)
     check_files(stored.name, stored.version, list(stored.files))
     total = sum(blob.size for blob in stored.files.values())
@@ -62,13 +63,18 @@ def pull_bundle(
     return Pulled(stored, folder.path, there=False)
 
 
-def _one(registry: Registry, name: str, reference: str, variant: str) -> Stored:
-    found = registry.find(name, reference)
+def one_of(found: Stored | StoredIndex, registry: Registry, variant: str) -> Stored:
+    """One bundle: itself, or the variant of an index that is named; without a name the portable one.
+
+    Raises:
+        InputError: there is no such variant.
+        IntegrityError: the index lists a bundle of another version.
+    """
     if isinstance(found, Stored):
         if variant:
             raise InputError(f"{found.reference} is one bundle, without variants", hint="leave --variant out")
         return found
-    stored = registry.resolve(name, found.named(variant).digest)
+    stored = registry.resolve(found.name, found.named(variant).digest)
     if stored.version != found.version:
         raise IntegrityError(f"{found.reference} is version {found.version} and lists one of version {stored.version}")
     return stored

@@ -18,7 +18,7 @@ from promote.adapters.oci.upload import Place, Upload
 from promote.adapters.oci.upload_rate import measure
 from promote.adapters.oci.upload_resuming import Resuming
 from promote.adapters.oci.upload_sessions import Sessions
-from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, types_of
+from promote.core.manifest import DOCKER_TYPES, INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, no_bundle, types_of
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, digest
 from promote.core.passport import sha256
@@ -48,7 +48,7 @@ def open_remote(
     return lambda name: Remote(origin, origin.repository(name), Transport(origin, env), patience, upload, known)
 
 
-_KINDS = (MANIFEST_TYPE, INDEX_TYPE)  # a bundle, or an index of several
+_KINDS = (MANIFEST_TYPE, INDEX_TYPE)  # a bundle, or an index of several; images are asked for to be told apart
 _MOST_BREAKS = 3  # of a connection, with no byte in between
 
 
@@ -158,6 +158,8 @@ class Remote:
             if answer.status_code == 404:
                 raise NotFound(f"{named} is not there", hint="a private repository may answer so to a stranger")
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+            if kind in DOCKER_TYPES:
+                raise no_bundle(named)
             if kind not in _KINDS:
                 raise IntegrityError(f"{named} is {media_type(kind)}, expected {MANIFEST_TYPE}")
             data = b""
@@ -184,7 +186,7 @@ class Remote:
         Raises:
             NotFound: the digest is that of a file.
         """
-        expected, accept = frozenset({200, 404}), {"Accept": ", ".join(_KINDS)}
+        expected, accept = frozenset({200, 404}), {"Accept": ", ".join((*_KINDS, *DOCKER_TYPES))}
         try:
             return self._transport.send("GET", url, expected, headers=accept)
         except Again:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from promote.adapters.oci import attached, carrying
+from promote.adapters.oci.auditing import audit
 from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, verified, write_whole
 from promote.adapters.oci.layout import Layout
 from promote.adapters.oci.moves import Move, move_all
@@ -17,6 +18,7 @@ from promote.adapters.oci.origin import parse_origin
 from promote.adapters.oci.sending import Told, names, publish, send
 from promote.adapters.oci.store import BlobStore
 from promote.core.cargo import Cargo, Landed
+from promote.core.faults import Audit
 from promote.core.manifest import config_blob, pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.names import DIGEST, bundle_path, model_name, printable
@@ -180,6 +182,10 @@ class OciRegistry:
         if blob.size > _LARGEST_READ:
             raise IntegrityError(f"{blob.digest} has {blob.size:,} bytes, at most {_LARGEST_READ:,} are read whole")
         return b"".join(verified(self._of(stored).stream(blob), blob, f"{stored.reference}: {blob.digest}"))
+
+    def audit(self, held: Held, step: Step) -> Audit:
+        """See ``promote.ports.Registry``."""
+        return audit(self._of(held), held, step)
 
     def attach(self, stored: Held, artifact_type: str, data: bytes, annotations: Mapping[str, str]) -> str:
         """See ``promote.ports.Registry``."""
