@@ -52,7 +52,7 @@ oracle: setup          ## promote check against really loading operator models a
 
 lock: setup            ## requirements.lock anew from pyproject.toml
 	@printf 'torch==$(TORCH)\n' > $(CACHE)/torch.txt
-	@$(BIN)/pip-compile --quiet --extra mlflow --extra triton --extra s3 --extra cpu --extra export --extra dev --generate-hashes --unsafe-package torch --strip-extras \
+	@$(BIN)/pip-compile --quiet --extra mlflow --extra triton --extra s3 --extra hf --extra cpu --extra export --extra dev --generate-hashes --unsafe-package torch --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-header --constraint $(CACHE)/torch.txt \
 	  --output-file requirements.lock pyproject.toml
 

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.parts.triton",
     "tests.parts.s3_server",
     "tests.parts.ssh_host",
+    "tests.parts.hub",
 ]
 
 

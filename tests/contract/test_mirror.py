@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from promote.adapters.mirrors.hub import HubMirror
 from promote.adapters.mirrors.s3 import S3Mirror
-from promote.core.mirrors import contents
+from promote.core.mirrors import HubPlace, contents
 from promote.core.passport import sha256
 from promote.core.repository_place import S3Place
 from promote.errors import InputError, IntegrityError
 from promote.ports import Mirror
+from tests.fakes.hub import TOKEN, Hub
 from tests.fakes.mirrored import Mirrored
 from tests.fakes.registry import FakeRegistry, Steps
 from tests.parts.s3_server import S3
@@ -41,7 +43,18 @@ def s3_place(s3: S3) -> Place:
     return Place(lambda: S3Mirror(at), put, delete)
 
 
-@pytest.fixture(params=["s3_place"])
+@pytest.fixture
+def hub_place(hub: Hub) -> Place:
+    hub.repo("acme/models")
+    env = {"HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url}
+    return Place(
+        lambda: HubMirror(HubPlace("acme/models", "main"), env),
+        lambda path, data: hub.put("acme/models", {path: data}),
+        lambda path: hub.put("acme/models", {path: None}),
+    )
+
+
+@pytest.fixture(params=["s3_place", "hub_place"])
 def place(request: pytest.FixtureRequest) -> Place:
     return request.getfixturevalue(request.param)
 

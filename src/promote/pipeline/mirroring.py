@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from promote.core.bundle_files import check_files, read_config
+from promote.core.layout import content, passport_of
 from promote.core.mirrors import (
     Difference,
     by_digest,
@@ -13,6 +14,7 @@ from promote.core.mirrors import (
     manifest_path,
     versions_in,
 )
+from promote.core.model_card import CARD, may_write, write_card
 from promote.core.passport import sha256
 from promote.core.stages import Blob, Stored
 from promote.errors import InputError, IntegrityError, NotFound
@@ -100,6 +102,7 @@ def mirror_bundle(stored: Stored, source: Registry, mirror: Mirror, folder: str,
     wanted = contents(stored)
     lacking = {one.path for one in before.differences}
     todo = [(path, blob) for path, blob in wanted.items() if path in lacking]
+    todo += _card(stored, source, mirror) if before.served == version and mirror.carries_card else []
     skipped = sum(blob.size for path, blob in wanted.items() if path not in lacking)
     sent = _send(stored, source, mirror, todo, folder, progress) if todo else 0
     return Mirrored(served=before.served, sent=sent, skipped=skipped)
@@ -117,12 +120,20 @@ def _send(
         step.say(f"{sent:,} bytes sent")
     with progress.stage("read", f"back from {mirror.shown}") as step:
         there = mirror.digests({path: blob.size for path, blob in todo}, step)
-        if wrong := by_digest(stored, there):
-            raise IntegrityError(
-                f"{mirror.shown}: {wrong[0]}", hint="what lies there is not what was sent: run the same command again"
-            )
+        for path, blob in todo:
+            if there[path] != blob.digest:
+                wrong = Difference("changed", path, there[path], blob.digest)
+                hint = "what lies there is not what was sent: run the same command again"
+                raise IntegrityError(f"{mirror.shown}: {wrong}", hint=hint)
         step.say(f"{len(todo)} files are as the manifest says")
     return sent
+
+
+def _card(stored: Stored, source: Registry, mirror: Mirror) -> list[tuple[str, Blob]]:
+    """The page that people see, where it is not there already and nobody wrote one of their own."""
+    there = mirror.read(CARD)
+    card = content(write_card(stored, source.read(stored, passport_of(stored))))
+    return [(CARD, card)] if may_write(there) and there != card.data else []
 
 
 def _claim(stored: Stored, mirror: Mirror, held: Mapping[str, int]) -> None:
