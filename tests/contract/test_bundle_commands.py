@@ -100,7 +100,7 @@ def test_json_is_one_object(typed, tmp_path: Path) -> None:
     assert (again["there"], again["files"]) == (True, len(stored.files))
     (tmp_path / "served/ner/config.pbtxt").write_text("other")
     said = typed("verify", "oci:bundles/ner:v1", "served", "--quiet", code=6)
-    assert said.out.splitlines()[1].split()[1:] == ["ner/config.pbtxt", "has", "other", "bytes"]
+    assert said.out.splitlines()[1].split() == ["folder", "ner/config.pbtxt", "has", "other", "bytes"]
     assert "@sha256" not in said.last  # nothing that could be taken for an answer
     code = run(["verify", "oci:bundles/ner:v1", "served", "--json"])
     assert code == 6

@@ -34,8 +34,7 @@ def command(
     goal = wiring.folder(folder) if folder else None
     found = verify_bundle(name, version, wiring.registry, goal, progress, variant=variant)
     held, audit = found.held, found.audit
-    rows = [(held.repository, fault) for fault in audit.faults]
-    rows += [(goal.path, fault) for fault in found.folder or () if goal]
+    rows = [("registry", fault) for fault in audit.faults] + [("folder", fault) for fault in found.folder or ()]
     if as_json:
         code = IntegrityError.exit_code if rows else 0
         print_json(
