@@ -25,7 +25,10 @@ from promote.adapters.repository.record import (
 from promote.adapters.repository.samples import golden_of
 from promote.adapters.repository.shelf import parse_notes, placed_json, same_listing
 from promote.adapters.repository.space import Held, Space
+from promote.adapters.repository.view import Views
 from promote.core.bundle_files import read_config
+from promote.core.golden import LARGEST
+from promote.core.layout import GOLDEN, PASSPORT
 from promote.core.names import MODEL_NAME, model_name
 from promote.core.parity import Tolerance
 from promote.core.passport import sha256
@@ -45,6 +48,7 @@ class RemoteRepository:
 
     def __init__(self, space: Space, by: str, work: Path) -> None:
         self._space, self._by, self._work = space, by, work
+        self._views = Views(space)
 
     def current(self, name: str) -> Deployed | None:
         """The last deployment of the record."""
@@ -57,8 +61,7 @@ class RemoteRepository:
         Raises:
             IntegrityError: the record was changed afterwards; the message says which line.
         """
-        lines = parse_record(whole_lines(self._record(name)[1]), self._space.shown_key(_record(name)), name)[0]
-        return with_states(lines)
+        return self._parsed(name, self._record(name)[0])
 
     def models(self) -> tuple[str, ...]:
         """Names with at least one deployment, in order."""
@@ -85,7 +88,7 @@ class RemoteRepository:
         check_stored(stored, files)
         self._space.require()
         home = f"state/models/{name}"
-        if not self._space.sizes(home) and self._space.sizes(f"root/{name}"):
+        if self._views.sizes(f"root/{name}") and not self._space.sizes(home):
             raise InputError(
                 f"{self._space.shown_key(f'root/{name}')} is there and was not placed by promote",
                 hint="move it away, or promote the model under another name with --name",
@@ -108,6 +111,7 @@ class RemoteRepository:
         self._space.bring(f"root/{name}/{version}", sent)
         same_listing(self._space.sizes(f"root/{name}/{version}"), stored.files, self._space.shown, name, version)
         self._space.write(f"{home}/{version}/placed.json", placed_json(stored))
+        self._views.forget(name)
 
     def serve(self, name: str, versions: tuple[int, ...]) -> None:
         """Replaces ``NAME/config.pbtxt`` by that of the last version, naming all of ``versions``.
@@ -123,10 +127,10 @@ class RemoteRepository:
         last = versions[-1]
         blob = self._there(name, last)[f"{name}/config.pbtxt"]
         key = f"state/models/{name}/{last}/config.pbtxt"
-        held = self._space.read(key)
+        held = self._views.read(key)
         if held is None or (sha256(held.data), len(held.data)) != (blob.digest, blob.size):
             raise IntegrityError(f"{self._space.shown_key(key)} is missing or was changed, expected {blob.digest}")
-        self._space.write(f"root/{name}/config.pbtxt", naming(held.data, name, versions))
+        self._views.write(f"root/{name}/config.pbtxt", naming(held.data, name, versions))
 
     def commit(self, live: Deployed) -> None:
         """Appends to the record; what is live already is not written again.
@@ -141,7 +145,7 @@ class RemoteRepository:
         if lines and (lines[-1].version, lines[-1].digest) == (live.version, live.digest):
             return
         line = next_line(before, shown, live)
-        self._space.swap(_record(live.name), before + line, held)
+        self._views.swap(_record(live.name), before + line, held)
 
     def withdraw(self, name: str, version: int) -> None:
         """Removes a version that never served, and with the last one the model; nothing where it is not there.
@@ -154,6 +158,7 @@ class RemoteRepository:
             raise InputError(f"version {version} of {name} served here and is kept for a rollback")
         self._take_away(name, version)
         self._space.drop(f"state/models/{name}/{version}")
+        self._views.forget(name)
         if not history and set(self._space.sizes(f"root/{name}")) <= {"config.pbtxt"}:
             self._space.drop(f"root/{name}")  # a model without versions is none: Triton would fail to load it
             self._space.drop(f"state/models/{name}")
@@ -161,17 +166,19 @@ class RemoteRepository:
     def prune(self, name: str, keep: int) -> tuple[int, ...]:
         """Removes all versions that served but the live one and the ``keep`` before it; which they were."""
         old = beyond(self.history(name), keep)
-        gone = tuple(version for version in old if self._space.sizes(f"root/{name}/{version}"))
+        gone = tuple(version for version in old if self._views.sizes(f"root/{name}/{version}"))
         for version in gone:
             self._take_away(name, version)
+        if gone:
+            self._views.forget(name)
         return gone
 
     def untold(self, name: str) -> tuple[Deployed, ...]:
         """Deployments that MLflow was not told of yet, oldest first."""
-        history = self.history(name)
-        held = self._space.read(_told(name))
-        told = parse_told(held.data) if held else 0
-        return untold(history, told)
+        self._space.require()
+        both = self._space.read_all((_record(model_name(name)), _told(name)))
+        held = both.get(_told(name))
+        return untold(self._parsed(name, both.get(_record(name))), parse_told(held.data) if held else 0)
 
     def told(self, name: str) -> None:
         """Notes that MLflow knows of every deployment so far."""
@@ -184,17 +191,20 @@ class RemoteRepository:
             NotFound: the version or its samples are not there.
             IntegrityError: they are not what was placed.
         """
-
-        def read(path: str) -> bytes:
-            held = self._space.read(f"root/{path}")
-            return held.data if held else b""
-
-        return golden_of(self._there(name, version), read, name, version)
+        files = self._there(name, version)
+        wanted = (f"{name}/{version}/{path}" for path in (GOLDEN, PASSPORT))
+        keys = [f"root/{path}" for path in wanted if path in files and files[path].size <= LARGEST]
+        found = {key: held.data for key, held in self._space.read_all(keys).items()} if keys else {}
+        return golden_of(files, lambda path: found.get(f"root/{path}", b""), name, version)
 
     def inspect(self, name: str, version: int, *, contents: bool = True) -> OnDisk:
         """The version as it lies there now; with ``contents``, every file is read."""
+        with self._views.holding(model_name(name)):
+            return self._inspected(name, version, contents=contents)
+
+    def _inspected(self, name: str, version: int, *, contents: bool) -> OnDisk:
         fault, checked = "", 0
-        home = f"state/models/{model_name(name)}/{version}"
+        home = f"state/models/{name}/{version}"
         try:
             files = self._there(name, version)
             if contents:
@@ -202,7 +212,7 @@ class RemoteRepository:
                 checked = sum(blob.size for path, blob in files.items() if path != f"{name}/config.pbtxt")
         except (IntegrityError, NotFound) as error:
             fault = error.message
-        own, now = self._space.read(f"{home}/config.pbtxt"), self._space.read(f"root/{name}/config.pbtxt")
+        own, now = self._views.read(f"{home}/config.pbtxt"), self._views.read(f"root/{name}/config.pbtxt")
         if own is None:
             return OnDisk(files=fault, checked=checked)
         shown = self._space.shown_key(f"root/{name}/config.pbtxt")
@@ -216,21 +226,23 @@ class RemoteRepository:
         Raises:
             Unavailable: another one is under way; the message names it.
         """
-        model_name(name)
-        self._space.require()
-        with self._space.lock(name, self._by):
+        with self._space.lock(model_name(name), self._by), self._views.holding(name):
             yield
 
     def _record(self, name: str) -> tuple[Held | None, bytes]:
-        model_name(name)
-        self._space.require()
-        held = self._space.read(_record(name))
+        if not self._views.holds(model_name(name)):
+            self._space.require()
+        held = self._views.read(_record(name))
         return held, held.data if held else b""
+
+    def _parsed(self, name: str, held: Held | None) -> tuple[Deployed, ...]:
+        data = whole_lines(held.data if held else b"")
+        return with_states(parse_record(data, self._space.shown_key(_record(name)), name)[0])
 
     def _notes(self, name: str, version: int) -> tuple[str, dict[str, Blob]] | None:
         folder = f"state/models/{name}/{version}"
-        placed = self._space.read(f"{folder}/placed.json")
-        manifest = self._space.read(f"{folder}/manifest.json") if placed else None
+        placed = self._views.read(f"{folder}/placed.json")
+        manifest = self._views.read(f"{folder}/manifest.json") if placed else None
         if placed is None or manifest is None:
             return None
         return parse_notes(placed.data, manifest.data, self._space.shown_key(folder), name, version)
@@ -241,7 +253,7 @@ class RemoteRepository:
         if known is None:
             raise _absent(name, version)
         folder = f"root/{name}/{version}"
-        same_listing(self._space.sizes(folder), known[1], self._space.shown_key(folder), name, version)
+        same_listing(self._views.sizes(folder), known[1], self._space.shown_key(folder), name, version)
         return known[1]
 
     def _verify(self, name: str, version: int) -> None:

@@ -3,12 +3,13 @@
 Keys are ``root/...`` (what Triton reads) and ``state/...`` (promote's own, beside it), laid out as in ``shelf.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from promote.core.stages import Blob
+from promote.errors import IntegrityError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,32 @@ class Held:
 
     data: bytes
     mark: str
+
+
+@dataclass(slots=True)
+class View:
+    """A model as it was seen.
+
+    Args:
+        small: key -> its record, what MLflow knows of it, the notes of each placed version, and Triton's ``config.pbtxt``.
+        sizes: path below ``root/NAME`` -> bytes.
+        odd: paths there that are neither a file nor a folder.
+    """
+
+    small: dict[str, Held] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    odd: tuple[str, ...] = ()
+
+    def below(self, folder: str, shown: str) -> dict[str, int]:
+        """Relative path -> bytes of every file in a folder of the model; ``shown`` names it in messages.
+
+        Raises:
+            IntegrityError: something there is neither a file nor a folder.
+        """
+        start = f"{folder}/" if folder else ""
+        if any(path.startswith(start) or path == folder for path in self.odd):
+            raise IntegrityError(f"{shown} holds what is neither a regular file nor a folder")
+        return {path.removeprefix(start): size for path, size in self.sizes.items() if path.startswith(start)}
 
 
 class Space(Protocol):
@@ -39,10 +66,20 @@ class Space(Protocol):
     def read(self, key: str) -> Held | None:
         """A small file, or ``None`` where it is not."""
 
-    def write(self, key: str, data: bytes) -> None:
+    def read_all(self, keys: Sequence[str]) -> dict[str, Held]:
+        """Small files, in one round trip where that can be; those that are not there are left out."""
+
+    def glance(self, name: str) -> View:
+        """A model's small files and the sizes of all that Triton reads of it, in as few round trips as can be.
+
+        Raises:
+            InputError: the repository is not there.
+        """
+
+    def write(self, key: str, data: bytes) -> Held:
         """Replaces a small file in one step."""
 
-    def swap(self, key: str, data: bytes, former: Held | None) -> None:
+    def swap(self, key: str, data: bytes, former: Held | None) -> Held:
         """The same, if it still is ``former`` (``None``: if it is not there).
 
         Raises:
@@ -82,5 +119,6 @@ class Space(Protocol):
         """One deployment of a model at a time.
 
         Raises:
+            InputError: the repository is not there.
             Unavailable: another one is under way.
         """
