@@ -20,7 +20,7 @@ from promote.errors import ExportError
 from tests.fakes.factory import LABELS, log_run
 from tests.fakes.registry import Steps
 
-pytestmark = pytest.mark.mlflow
+pytestmark = [pytest.mark.mlflow, pytest.mark.slow]
 PLAN = ExportPlan(opset=18, ir_version=8, max_batch_size=6)
 AS_IT_IS = ExportPlan(opset=None, ir_version=None, max_batch_size=6)
 

@@ -166,6 +166,7 @@ def count_steps(root: Path, incoming: Path) -> int:
     return len(steps)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_nothing_half_and_running_again_finishes(tmp_path: Path) -> None:
     def fresh(label: str) -> Path:
         folder = tmp_path / label / "models"

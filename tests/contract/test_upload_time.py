@@ -121,6 +121,7 @@ def test_a_registry_that_takes_no_sample_is_pushed_to(weights: Path) -> None:
         assert weights.read_bytes() in quirk.blobs.values()
 
 
+@pytest.mark.slow
 def test_an_upload_that_outlasts_the_time_ends_in_words_and_not_in_a_wait(weights: Path) -> None:
     """The rate fell after it was measured: each try ends with the registry's own limit."""
     with QuirkRegistry(Limits(rate=4 * MIB, upload_seconds=0.5, keeps=False)) as quirk:

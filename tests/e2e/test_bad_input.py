@@ -131,6 +131,7 @@ def test_nan_weights(untouched, sqlite_uri):
     assert "weight 'weight' holds NaN or infinity" in typed.err
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_otherwise(untouched, transformers_run):
     text = (untouched.folder / "promote.toml").read_text()
     (untouched.folder / "strict.toml").write_text(text + "\n[parity.fp32]\nabsolute = 0.0\nrelative = 0.0\n")
@@ -211,9 +212,12 @@ def test_a_disk_that_is_full(project, sqlite_uri, size, tmp_path):
 
 
 STAGES = ["", "find", "plan", "export", "parity", "check", "push"]
+LONG = {"plan", "export", "push"}  # stopped in a real export, or run again to the end
 
 
-@pytest.mark.parametrize("after", STAGES)
+@pytest.mark.parametrize(
+    "after", [pytest.param(stage, marks=[pytest.mark.slow] if stage in LONG else []) for stage in STAGES]
+)
 def test_control_c_in_each_stage(project, onnx_run, transformers_run, after):
     name = f"stopped-after-{after or 'nothing'}"
     run = transformers_run if after == "plan" else onnx_run  # an export that takes its time, to be stopped in it
@@ -255,6 +259,7 @@ def test_triton_that_is_not_running(project, onnx_run):
     assert "127.0.0.1:1" in project("status", "--target", "local", code=5).err
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_model_that_is_none_never_reaches_triton_and_one_that_triton_refuses_shows_its_own_reason(
     project, onnx_run, triton

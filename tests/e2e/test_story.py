@@ -57,6 +57,7 @@ def ask(triton, name, version, ids):
     return server.infer(name, inputs, model_version=version).as_numpy("logits")
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_run_is_promoted_deployed_asked_and_rolled_back(served, runs, triton):
     run, name = runs("transformers"), "story-ner"
@@ -104,6 +105,7 @@ def test_a_run_is_promoted_deployed_asked_and_rolled_back(served, runs, triton):
     assert "ready" in table.out
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_target_that_asks_for_a_review_waits_for_one(served, runs):
     run, name = runs("onnx"), "story-careful"
@@ -128,6 +130,7 @@ def test_a_target_that_asks_for_a_review_waits_for_one(served, runs):
     assert [(word["state"], word["how"]) for word in told] == [("rejected", "claimed"), ("approved", "claimed")]
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_tag_set_in_mlflow_is_a_request_that_only_the_policy_grants(served, runs):
     import mlflow
@@ -149,7 +152,14 @@ def test_a_tag_set_in_mlflow_is_a_request_that_only_the_policy_grants(served, ru
         policy.unlink()
 
 
-@pytest.mark.parametrize(("kind", "options"), [("onnx", ()), ("program", ()), ("pickled", ("--allow-pickle",))])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("onnx", ()),
+        pytest.param("program", (), marks=pytest.mark.slow),
+        pytest.param("pickled", ("--allow-pickle",), marks=pytest.mark.slow),
+    ],
+)
 def test_every_flavour_becomes_a_bundle(project, runs, kind, options):
     made = project("model", runs(kind), "--target", "local", "--json", *options).json
     assert made["verdict"] == "compatible"
@@ -172,6 +182,7 @@ def test_a_dry_run_writes_nothing(project, runs):
     assert project("model", runs("onnx"), "--target", "local", "--dry-run", "--json").json["dry_run"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.registry
 def test_a_registry_holds_the_bundle_as_other_tools_read_it(project, runs, registry, tmp_path):
     base = f"{registry.host}/acme"
@@ -271,6 +282,7 @@ def test_a_policy_says_over_an_mlflow_server_what_stops_a_release_and_what_lets_
     assert {word["policy"] for word in shown["decisions"]} == {told["policy_digest"]}
 
 
+@pytest.mark.slow
 def test_a_run_and_a_bundle_are_checked_as_a_file_is(project, runs):
     run = runs("onnx")
     assert "compatible with local" in project("check", run, "--target", "local").out

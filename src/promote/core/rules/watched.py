@@ -28,11 +28,14 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._subject, name)
-        # Whatever is no fact, the list of the facts itself among it, may read them all.
-        self._read.update(self._prefix + known for known in ([name] if name in self._known else self._known))
+        if name in self._known:
+            self._read.add(self._prefix + name)
+        else:  # whatever is no fact, the list of the facts itself among it, may read them all
+            self._read.update([self._prefix + known for known in self._known])
         return value
 
 
 _FIELDS = {
-    cls: tuple(f.name for f in dataclasses.fields(cls) if f.name != "host") for cls in (ModelFacts, Target, HostFacts)
+    cls: frozenset(f.name for f in dataclasses.fields(cls) if f.name != "host")
+    for cls in (ModelFacts, Target, HostFacts)
 }
