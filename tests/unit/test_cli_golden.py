@@ -71,6 +71,8 @@ COMMANDS = {
     "matrix-validate": ("matrix", "validate"),
     "matrix-validate-json": ("matrix", "validate", "--json"),
     "copy-help": ("copy", "--help"),
+    "export-help": ("export", "--help"),
+    "import-help": ("import", "--help"),
     "status-help": ("status", "--help"),
     "sync-help": ("sync", "--help"),
     "smoke-help": ("smoke", "--help"),
@@ -167,6 +169,15 @@ COPIED = {
 @pytest.mark.parametrize("name", COPIED)
 def test_copy_prints_what_it_did(golden, bundles, name):
     golden(name, *COPIED[name])
+
+
+def test_export_and_import_print_what_they_did(golden, bundles):
+    golden("export", "export", "oci:bundles/ner:v2", "ner.tar")
+    golden("export-json", "export", "oci:bundles/ner:v1", "one.tar", "--json")
+    golden("import", "import", "ner.tar", "oci:copies/")
+    golden("import-again", "import", "ner.tar", "oci:copies/ner:v2", "--json")
+    golden("import-nothing", "import", "none.tar", "oci:copies/")
+    golden("import-other", "import", "ner.tar", "oci:copies/bert:v2", "-q")
 
 
 POLICY = """\

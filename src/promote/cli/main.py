@@ -32,6 +32,8 @@ VERBS: dict[str, str] = {
     "pull": "Fetch a bundle as a folder that Triton serves: whole and verified, or not there.",
     "push": "Bring a bundle from one registry to another, its digest kept.",
     "copy": "Copy a bundle with all that refers to it between registries and layouts.",
+    "export": "Write a bundle with all that refers to it into one file, for where no network goes.",
+    "import": "Bring a bundle from such a file into a registry or layout.",
     "inspect": "List a bundle: its files, facts and annotations, and what refers to it.",
     "verify": "Read every byte of a bundle and hold it against its digest.",
     "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",

@@ -185,9 +185,10 @@ def same_goal(cargo: Cargo, wanted: Reference) -> None:
         InputError: another model or version.
     """
     if wanted.name not in ("", cargo.name):
+        place = f"{wanted.base}/" if wanted.version else f"{wanted}/"
         raise InputError(
             f"{wanted} names the model {wanted.name}, the bundle is of {cargo.name}",
-            hint=f"{wanted!s}/ with a slash at its end is a place for bundles of any model",
+            hint=f"{place} with a slash at its end is a place for bundles of any model",
         )
     if wanted.version not in ("", f"v{cargo.version}", cargo.root.digest):
         raise InputError(

@@ -153,7 +153,11 @@ def entry_of(manifest: Blob) -> Entry:
     """How a referrers list names a manifest: its type (the config's where it has none) and all its annotations."""
     data = manifest.data or b""
     value = strict_json(data, f"the manifest {manifest.digest}")
-    entry: Entry = {"mediaType": value["mediaType"], "digest": manifest.digest, "size": manifest.size}
+    entry: Entry = {
+        "mediaType": value.get("mediaType", MANIFEST_TYPE),
+        "digest": manifest.digest,
+        "size": manifest.size,
+    }
     entry["artifactType"] = value.get("artifactType") or value["config"]["mediaType"]
     if value.get("annotations"):
         entry["annotations"] = value["annotations"]

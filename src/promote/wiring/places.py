@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from promote.core.references import LAYOUT, Reference, parse_reference, scheme_of
 
@@ -29,6 +30,32 @@ def goal(parts: Parts, text: str) -> tuple[Goal, Reference]:
     """
     wanted = under(text)
     return parts.registry_at(wanted.base), wanted
+
+
+def archive(path: str, work: Path, stdin: IO[bytes]) -> tuple[Origin, Reference]:
+    """The bundle in a file that ``promote export`` or skopeo wrote, and its reference there.
+
+    Args:
+        path: of the file; ``-`` for what is piped in, which is kept in a file first: an archive is read at many places.
+        work: where to.
+        stdin: what is piped in.
+
+    Raises:
+        NotFound, IntegrityError: no such file, or not a whole archive of one bundle.
+    """
+    from promote.adapters.oci.archive import Archive
+    from promote.adapters.oci.archive_writing import spool
+
+    found = Archive(spool(stdin, work) if path == "-" else Path(path))
+    name, digest = found.bundle()
+    return found, Reference("", name, digest)
+
+
+def file(path: str, stdout: IO[bytes]) -> Goal:
+    """The file of that name, or ``stdout`` where it is ``-``."""
+    from promote.adapters.oci.archive_writing import ArchiveFile, ArchiveStream
+
+    return ArchiveStream(stdout) if path == "-" else ArchiveFile(Path(path))
 
 
 def under(text: str) -> Reference:

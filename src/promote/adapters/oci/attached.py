@@ -5,7 +5,7 @@ Not here: where the list is kept (``referrers`` for a registry, ``layout``), and
 
 from collections.abc import Mapping
 
-from promote.adapters.oci.store import BlobStore
+from promote.adapters.oci.store import BlobSource, BlobStore
 from promote.core.referrers import Entry, Referrer, pack_referrer, read_index, referrers_of
 from promote.core.stages import Held
 from promote.errors import IntegrityError
@@ -32,7 +32,7 @@ def listed(store: BlobStore, stored: Held, artifact_type: str) -> tuple[Referrer
     return referrers_of(entries(store, stored.digest, artifact_type), artifact_type)
 
 
-def entries(store: BlobStore, subject: str, artifact_type: str = "") -> list[Entry]:
+def entries(store: BlobSource, subject: str, artifact_type: str = "") -> list[Entry]:
     """The referrers of ``subject`` as they are listed, each entry checked, perhaps of other kinds too."""
     found: list[Entry] = []
     where = f"{store.repository}@{subject}"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from promote.adapters.oci import attached
 from promote.adapters.oci.files import Elsewhere
 from promote.adapters.oci.sending import names, put, send
-from promote.adapters.oci.store import BlobStore
+from promote.adapters.oci.store import BlobSource, BlobStore
 from promote.core.cargo import Attached, Cargo, Landed, parts_of, read_bundles, variants_of
 from promote.core.manifest import config_blob
 from promote.core.matrix_rows import RegistryLimits
@@ -22,7 +22,7 @@ from promote.ports import Step
 _DEEPEST = 3  # a signature of a decision about a bundle, and one more
 
 
-def collect(store: BlobStore, name: str, reference: str) -> Cargo:
+def collect(store: BlobSource, name: str, reference: str) -> Cargo:
     """What ``reference`` names, and all that belongs to it; manifests are read, files are not.
 
     Raises:
@@ -92,7 +92,7 @@ def _missing(cargo: Cargo, store: BlobStore) -> frozenset[str]:
     return frozenset(missing)
 
 
-def _attached(store: BlobStore, subjects: list[str]) -> tuple[tuple[Attached, ...], tuple[str, ...]]:
+def _attached(store: BlobSource, subjects: list[str]) -> tuple[tuple[Attached, ...], tuple[str, ...]]:
     """What refers to these, what refers to that, and so on; and what is listed and not there."""
     found: dict[str, Attached] = {}
     gone: list[str] = []
@@ -115,7 +115,7 @@ def _attached(store: BlobStore, subjects: list[str]) -> tuple[tuple[Attached, ..
     return tuple(found.values()), tuple(gone)
 
 
-def _sized(store: BlobStore, parts: Iterable[Blob]) -> dict[str, Blob]:
+def _sized(store: BlobSource, parts: Iterable[Blob]) -> dict[str, Blob]:
     """Each blob once, to be read from the store.
 
     Raises:

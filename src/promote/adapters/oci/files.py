@@ -158,9 +158,10 @@ def chunks_of(path: Path) -> Iterator[bytes]:
             raise IntegrityError(f"{printable(str(path))} is a link, expected a regular file") from error
     if handle < 0:
         raise FileNotFoundError(path)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise IntegrityError(f"{printable(str(path))} is not a regular file")
     with os.fdopen(handle, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise IntegrityError(f"{printable(str(path))} is not a regular file")
         while True:
             with disk(f"read {printable(str(path))}"):
                 chunk = file.read(CHUNK)

@@ -25,14 +25,12 @@ from promote.adapters.oci.files import (
     verified,
     write_whole,
 )
-from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, strict_json, types_of
+from promote.adapters.oci.layout_index import MARK, REF_NAME, find, read_layout, ref_name
+from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, types_of
 from promote.core.names import DIGEST, digest, printable
 from promote.core.referrers import entry_of, fallback_tag, with_entries
 from promote.core.stages import Blob
 from promote.errors import InputError, IntegrityError, NotFound
-
-_REF_NAME = "org.opencontainers.image.ref.name"
-_MARK = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +83,7 @@ class Layout:
 
     def manifest(self, reference: str) -> bytes:
         """See ``BlobStore``; a digest must be one that ``index.json`` names, not any blob."""
-        found = {e["digest"]: e["size"] for e in self._index()["manifests"] if reference in (_ref_name(e), e["digest"])}
-        if not found:
-            raise NotFound(
-                f"{self.repository} has no {printable(reference)}", hint="promote model RUN pushes a version"
-            )
-        if len(found) > 1:
-            raise IntegrityError(f"{self.repository}:{printable(reference)} names {len(found)} manifests, expected one")
-        blob = Blob(digest(next(iter(found))), *found.values())
-        if blob.size > LARGEST_MANIFEST:
-            raise IntegrityError(
-                f"the manifest {blob.digest} has {blob.size:,} bytes, expected {LARGEST_MANIFEST:,} at most"
-            )
+        blob = find(self._index(), reference, self.repository)
         return b"".join(verified(self.stream(blob), blob, f"{self.repository}@{blob.digest}"))
 
     def put_manifest(self, reference: str, manifest: Blob) -> None:
@@ -107,14 +94,14 @@ class Layout:
         with self._locked():
             index = self._index()
             entries = index["manifests"]
-            taken = [e for e in entries if _ref_name(e) == reference]
+            taken = [e for e in entries if ref_name(e) == reference]
             if any(e["digest"] != manifest.digest for e in taken):
                 raise IntegrityError(f"{self.repository}:{reference} names another bundle by now: {taken[0]['digest']}")
             if taken or (DIGEST.fullmatch(reference) and any(e["digest"] == reference for e in entries)):
                 return
-            named = {} if DIGEST.fullmatch(reference) else {"annotations": {_REF_NAME: reference}}
+            named = {} if DIGEST.fullmatch(reference) else {"annotations": {REF_NAME: reference}}
             # The entry without a name made way for the tag: one manifest is one line of the index.
-            kept = [e for e in entries if e["digest"] != manifest.digest or _ref_name(e)]
+            kept = [e for e in entries if e["digest"] != manifest.digest or ref_name(e)]
             entry = {**types_of(manifest), "digest": manifest.digest, "size": manifest.size}
             self._save(index, [*kept, entry | named])
 
@@ -138,7 +125,7 @@ class Layout:
             if new is None:
                 return
             self.write(new, lambda _: None)
-            entry = {"mediaType": INDEX_TYPE, "digest": new.digest, "size": new.size, "annotations": {_REF_NAME: tag}}
+            entry = {"mediaType": INDEX_TYPE, "digest": new.digest, "size": new.size, "annotations": {REF_NAME: tag}}
             self._save(index, [*(e for e in index["manifests"] if e not in there), entry])
 
     def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
@@ -149,7 +136,7 @@ class Layout:
             yield self.manifest(tag)
 
     def _list(self, tag: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [entry for entry in entries if _ref_name(entry) == tag]
+        return [entry for entry in entries if ref_name(entry) == tag]
 
     def _save(self, index: dict[str, Any], entries: list[dict[str, Any]]) -> None:
         data = json.dumps(
@@ -165,12 +152,7 @@ class Layout:
             data = b"".join(at_most(chunks_of(path), LARGEST_MANIFEST, str(path)))
         except FileNotFoundError as error:
             raise NotFound(f"{self.root} is no OCI layout", hint="promote model RUN pushes a version") from error
-        if strict_json(mark, f"{self.root}/oci-layout") != {"imageLayoutVersion": "1.0.0"}:
-            raise IntegrityError(f"{self.root} is not an OCI layout of version 1.0.0")
-        index = strict_json(data, str(path))
-        if not isinstance(index, dict) or not _all_descriptors(index.get("manifests")):
-            raise IntegrityError(f"{path} is not an index of manifests")
-        return index
+        return read_layout(mark, data, str(self.root))
 
     def _make(self) -> None:
         """The empty layout, unless there is one."""
@@ -186,7 +168,7 @@ class Layout:
             if not (self.root / "index.json").exists():
                 empty = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
                 write_whole(self.root / "index.json", [json.dumps(empty, separators=(",", ":")).encode()], self.root)
-            write_whole(self.root / "oci-layout", [_MARK], self.root)
+            write_whole(self.root / "oci-layout", [MARK], self.root)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -202,18 +184,3 @@ class Layout:
 
     def _blob(self, name: str) -> Path:
         return self.root / "blobs" / "sha256" / digest(name).removeprefix("sha256:")
-
-
-def _ref_name(entry: dict[str, Any]) -> object:
-    return entry.get("annotations", {}).get(_REF_NAME)
-
-
-def _all_descriptors(entries: object) -> bool:
-    return isinstance(entries, list) and all(_is_descriptor(entry) for entry in entries)
-
-
-def _is_descriptor(entry: object) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("annotations", {}), dict):
-        return False
-    size = entry.get("size")
-    return isinstance(entry.get("digest"), str) and type(size) is int and size >= 0

@@ -14,12 +14,42 @@ class BlobsGone(IntegrityError):
     """The registry refuses a manifest since it has not all of its blobs (any more): it may have collected them."""
 
 
-class BlobStore(Protocol):
-    """One repository."""
+class BlobSource(Protocol):
+    """One repository that is read."""
 
     @property
     def repository(self) -> str:
         """As ``Stored.repository`` prints it."""
+
+    def stream(self, blob: Blob) -> Iterator[bytes]:
+        """The stored bytes in pieces of at most 1 MiB, **not** verified: pass them through ``files.verified``.
+
+        Raises:
+            NotFound: no such blob.
+        """
+
+    def manifest(self, reference: str) -> bytes:
+        """The manifest or image index of a tag or digest, at most 4 MiB; verified where ``reference`` is a digest.
+
+        Raises:
+            NotFound: nothing there by that name.
+            IntegrityError: other bytes than the digest says, too many, or neither a manifest nor an index.
+        """
+
+    def document(self, digest: str, size: int) -> bytes:
+        """A manifest that an index or a list of referrers names, of at most 4 MiB, verified.
+
+        Raises:
+            NotFound: it is not there.
+            IntegrityError: other bytes than the digest and size say.
+        """
+
+    def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
+        """Image indexes of at most 4 MiB that list referrers of ``subject``, **not** checked, perhaps of other kinds too."""
+
+
+class BlobStore(BlobSource, Protocol):
+    """One repository that is written to as well."""
 
     def has(self, blob: Blob) -> bool:
         """Whether a blob of that digest and size is there.
@@ -47,31 +77,8 @@ class BlobStore(Protocol):
             AuthError, Unavailable: as the words say.
         """
 
-    def stream(self, blob: Blob) -> Iterator[bytes]:
-        """The stored bytes in pieces of at most 1 MiB, **not** verified: pass them through ``files.verified``.
-
-        Raises:
-            NotFound: no such blob.
-        """
-
     def rate(self) -> float:
         """Bytes a second on the way there, measured now; infinite where there is no way or it cannot be measured."""
-
-    def manifest(self, reference: str) -> bytes:
-        """The manifest or image index of a tag or digest, at most 4 MiB; verified where ``reference`` is a digest.
-
-        Raises:
-            NotFound: nothing there by that name.
-            IntegrityError: other bytes than the digest says, too many, or neither a manifest nor an index.
-        """
-
-    def document(self, digest: str, size: int) -> bytes:
-        """A manifest that an index or a list of referrers names, of at most 4 MiB, verified.
-
-        Raises:
-            NotFound: it is not there.
-            IntegrityError: other bytes than the digest and size say.
-        """
 
     def attach(self, subject: str, *manifests: Blob) -> None:
         """Stores manifests whose subject is that of digest ``subject``, and lists them; their blobs are there already.
@@ -80,9 +87,6 @@ class BlobStore(Protocol):
             IntegrityError: what should be the list of referrers is something else.
             Unavailable: others keep writing the list.
         """
-
-    def referrers(self, subject: str, artifact_type: str) -> Iterator[bytes]:
-        """Image indexes of at most 4 MiB that list referrers of ``subject``, **not** checked, perhaps of other kinds too."""
 
     def put_manifest(self, reference: str, manifest: Blob) -> None:
         """Stores a manifest or index by its digest, or names it by a tag; all that it names is there already.
