@@ -1,6 +1,8 @@
 """The story on parts in memory: what is touched in which order, and what is left standing whatever fails."""
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -570,6 +572,48 @@ def test_a_deployment_stands_even_when_mlflow_cannot_be_told(bench):
     standing(bench)
     (warning,) = deployment.warnings
     assert warning.startswith("MLflow was not told: MLflow does not answer; ")
+
+
+def test_an_mlflow_that_never_answers_is_left_after_a_while_and_the_switch_does_not_wait_for_it(bench, monkeypatch):
+    bench.up(2.0, 3.0)
+    answers, asked = threading.Event(), threading.Event()
+    deployed = bench.ledger._part.deployed
+
+    def slow(*args, **more):
+        asked.set()
+        assert bench.answers() == {1: 2.0}  # the former version serves before MLflow is asked anything
+        assert answers.wait(30)
+        return deployed(*args, **more)
+
+    bench.ledger._part.deployed = slow
+    monkeypatch.setattr("promote.pipeline.deploying.ROLLBACK_PATIENCE", 0.2)
+    began = time.monotonic()
+    back = rollback("times", DESK, "ada", bench)
+    assert time.monotonic() - began < 10
+    assert asked.is_set()
+    assert back.live.version == 1
+    (warning,) = back.warnings
+    assert warning.startswith("MLflow was not told: no answer within 0.2 s; the next promote deploy, rollback or sync")
+    assert [untold.version for untold in bench.store.untold("times")] == [1]
+    answers.set()
+    bench.ledger._part.deployed = deployed
+    assert catch_up(DESK, bench) in (("times",), ())  # or the thread that was left alone was faster
+    assert serves(bench) == {1: "live", 2: "kept"}
+
+
+@pytest.mark.parametrize("moved", [3, None], ids=["moved by somebody", "as it was"])
+def test_what_mlflow_missed_of_another_model_does_not_move_an_alias_that_somebody_moved_since(bench, moved):
+    bench.up(2.0, 3.0, 4.0)
+    rollback("times", DESK, "ada", bench)  # 2 is live and desired
+    deployed, bench.ledger._part.deployed = bench.ledger._part.deployed, fail(Unavailable("MLflow does not answer"))
+    rollback("times", DESK, "ada", bench, version=1)
+    bench.ledger._part.deployed = deployed
+    if moved:
+        bench.ledger.aliases["times", "desk"] = moved
+    bench.promote(5.0, name="others")
+    deploy("others", "v1", DESK, "ada@desk", bench)
+    assert serves(bench)[1] == "live"
+    assert bench.ledger.aliases["times", "desk"] == (moved or 1)
 
 
 def serves(bench):

@@ -200,6 +200,63 @@ def test_a_server_that_was_started_anew_gets_its_live_version_back_without_regis
     assert host.bench.answers() == {1: 2.0}
 
 
+def left(host, version):
+    """A version that answers although the record says another one is live: left by a kill, or loaded by hand."""
+    host.bench.store.policy["times"] = (1, version)
+    host.bench.server.load("times")
+
+
+@pytest.mark.parametrize("former", [True, False], ids=["retired", "never deployed"])
+def test_a_version_that_answers_beside_the_live_one_goes(host, former):
+    if former:
+        for version in (2, 1):
+            want(host.bench, version)
+            host.round()
+    else:
+        host.round()
+        stored = host.bench.registry.resolve("times", "v2")
+        with host.bench.store.staging(stored) as folder:
+            host.bench.store.place(stored, host.bench.registry.fetch(stored, folder, host.bench.progress))
+    left(host, 2)
+    assert host.bench.answers() == {1: 2.0, 2: 3.0}
+    came = host.round()
+    assert [(event.kind, event.version, event.text) for event in came] == [
+        ("restored", 1, "v2 answered beside it"),
+        ("in-step", 1, ""),
+    ]
+    assert host.bench.answers() == {1: 2.0}
+    assert host.kinds() == ["in-step"]
+
+
+def test_two_versions_that_answer_while_somebody_deploys_are_left_to_them(host):
+    for version in (2, 1):
+        want(host.bench, version)
+        host.round()
+    left(host, 2)
+    with host.bench.store.lock("times"):
+        assert host.kinds() == ["in-step"]
+    assert host.bench.answers() == {1: 2.0, 2: 3.0}
+    assert host.kinds() == ["restored", "in-step"]
+
+
+def test_a_deployment_that_ends_while_the_agent_waits_for_the_lock_is_not_undone(host):
+    """The agent saw version 1 live and not loaded; by the time it has the lock, version 2 is live."""
+    for version in (2, 1):
+        want(host.bench, version)
+        host.round()
+    store, lock = host.bench.store, host.bench.store.lock
+    host.bench.server.loaded.clear()
+
+    def late(name):
+        store.lock = lock
+        rollback("times", DESK, "ada@desk", host.bench)
+        return lock(name)
+
+    store.lock = late
+    assert host.kinds() == ["in-step"]
+    assert (host.live, host.bench.answers()) == (2, {2: 3.0})
+
+
 def test_a_live_version_that_does_not_come_back_is_tried_with_pauses_too(host):
     host.round()
     host.bench.server.loaded.clear()

@@ -19,6 +19,7 @@ from promote.pipeline.reviewing import case_of, standing
 from promote.pipeline.switching import switch
 from promote.ports import World
 
+ROLLBACK_PATIENCE = 10.0  # seconds for MLflow, after the former version serves: somebody waits at the prompt
 Refused = NotApproved | Rejected | GateFailed | Incompatible | Undecided
 
 
@@ -114,7 +115,7 @@ def rollback(name: str, target: Target, by: str, world: World, version: int | No
         world.server.require()
         back = replace(goal, since=now(), by=by, state="live")
         deployment = switch(live, back, target.keep, world, time.monotonic())
-    return note(deployment, target, world)
+    return note(deployment, target, world, patience=ROLLBACK_PATIENCE)
 
 
 def _before(live: Deployed, history: tuple[Deployed, ...], version: int | None, target: Target) -> Deployed:

@@ -16,7 +16,7 @@ from promote.ports import World
 def read_desired(wanted: dict[str, Wanted], agent: Agent, world: World) -> Generator[Event, None, bool]:
     """Fills ``wanted`` by model; gives back whether MLflow answered."""
     try:
-        late = _catch_up(agent, world)
+        late = catch_up(agent.target, world)
         desired = world.ledger.desired(agent.target.name)
     except Interrupted:
         raise
@@ -32,20 +32,6 @@ def read_desired(wanted: dict[str, Wanted], agent: Agent, world: World) -> Gener
     for name, known in list(agent.memory.items()):
         agent.memory[name] = replace(known, tag="")
     return True
-
-
-def _catch_up(agent: Agent, world: World) -> tuple[str, ...]:
-    """Tells MLflow what it missed. The alias follows only where nobody moved it meanwhile: that is what is desired now."""
-    if not any(world.store.untold(name) for name in world.store.models()):
-        return ()
-    desired = world.ledger.desired(agent.target.name)
-
-    def lead(name: str) -> bool:
-        history, untold = world.store.history(name), world.store.untold(name)
-        known = {deployed.version for deployed in history[: len(history) - len(untold)][-1:]} | {history[-1].version}
-        return name not in desired or desired[name].version in known
-
-    return catch_up(agent.target, world, lead)
 
 
 def _tags(wanted: dict[str, Wanted], agent: Agent, world: World) -> Iterator[Event]:

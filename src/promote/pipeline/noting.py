@@ -2,25 +2,35 @@
 next command that reaches it tells it what it missed.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 from promote.core.facts import Target
 from promote.core.stages import Deployment
-from promote.errors import PromoteError
+from promote.errors import PromoteError, Unavailable
 from promote.ports import World
 
+PATIENCE = 60.0  # seconds; MLflow's own retries may take minutes, and its client some to be imported on a busy host
 
-def note(deployment: Deployment, target: Target, world: World, *, lead: bool = True) -> Deployment:
+
+def note(
+    deployment: Deployment, target: Target, world: World, *, lead: bool = True, patience: float = PATIENCE
+) -> Deployment:
     """The deployment, with a warning where MLflow was not told; what it missed of other models is told too.
 
-    Without ``lead`` the target's alias stays where it is, and other models are not looked at: see ``deploy``.
+    Without ``lead`` the target's alias stays where it is, and other models are not looked at: see ``deploy``. MLflow has
+    ``patience`` seconds for all of it, then the command ends.
     """
+
+    def tell() -> None:
+        _tell(deployment.live.name, target, world, lead=lead)
+        if lead:
+            catch_up(target, world)
+
     with world.progress.stage("note", "in MLflow") as step:
         try:
-            _tell(deployment.live.name, target, world, lead=lead)
-            if lead:
-                catch_up(target, world)
+            _within(patience, tell)
         except PromoteError as error:
             step.say("failed")
             late = f"MLflow was not told: {error.message}; the next promote deploy, rollback or sync tells it"
@@ -28,17 +38,43 @@ def note(deployment: Deployment, target: Target, world: World, *, lead: bool = T
     return deployment
 
 
-def catch_up(target: Target, world: World, lead: Callable[[str], bool] = lambda name: True) -> tuple[str, ...]:
+def _within(seconds: float, work: Callable[[], None]) -> None:
+    """Does it, by a thread that is left alone where it takes longer: what it tells MLflow in the end is true all the same.
+
+    Raises:
+        Unavailable: it takes longer.
+    """
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again by the one who waits
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if thread.is_alive():
+        raise Unavailable(f"no answer within {seconds:g} s")
+
+
+def catch_up(target: Target, world: World) -> tuple[str, ...]:
     """Tells MLflow what it missed while it could not be reached; the models of which there was something to tell.
 
-    ``lead`` says of a model whether the target's alias follows.
+    The target's alias follows only where it still names what served before, or names nothing: whoever moved it since, meant it.
 
     Raises:
         Unavailable, AuthError, NotFound: as MLflow says; what it was told before stays told.
     """
     late = tuple(name for name in world.store.models() if world.store.untold(name))
+    desired = world.ledger.desired(target.name) if late else {}
     for name in late:
-        _tell(name, target, world, lead=lead(name))
+        history, untold = world.store.history(name), world.store.untold(name)
+        known = {deployed.version for deployed in history[: len(history) - len(untold)][-1:]} | {history[-1].version}
+        _tell(name, target, world, lead=name not in desired or desired[name].version in known)
     return late
 
 

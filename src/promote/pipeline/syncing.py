@@ -5,13 +5,14 @@ that came of the round is an ``Event``; whoever asks for the next one may stop b
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from promote.core.agent import UNAVAILABLE, Agent, Event, Remembered, Wanted
 from promote.core.gates import GateFailed
 from promote.core.review import NotApproved, Rejected
 from promote.core.stages import Deployed, Deployment
+from promote.core.standing import READY
 from promote.core.verdict import Incompatible, Undecided
 from promote.errors import Interrupted, NotFound, PromoteError, Unavailable
 from promote.pipeline.deploying import Refused, deploy
@@ -30,8 +31,10 @@ def sync(agent: Agent, world: World, now: float) -> Iterator[Event]:
         yield _unreachable(error)
         return
     yield Event(kind="answers", text=f"Triton {version}")
-    for name in world.store.models():
-        yield from _restore(name, agent, world, now)
+    if names := world.store.models():
+        index = world.server.index()
+        for name in names:
+            yield from _restore(name, index.get(name, {}), agent, world, now)
     wanted: dict[str, Wanted] = {}
     told = yield from read_desired(wanted, agent, world)
     for name in sorted(wanted):
@@ -44,26 +47,39 @@ def _unreachable(error: PromoteError) -> Event:
     return Event(kind="unreachable", text=error.message, code=error.exit_code)
 
 
-def _restore(name: str, agent: Agent, world: World, now: float) -> Iterator[Event]:
-    """A server that was started anew has nothing loaded: what the record says is live is loaded from the host's own disk."""
+def _restore(name: str, states: Mapping[int, str], agent: Agent, world: World, now: float) -> Iterator[Event]:
+    """What the record says is live is all that answers of a model, loaded from the host's own disk where it does not.
+
+    A server that was started anew has nothing loaded; one whose deployment was killed before the former version retired, or into
+    which somebody loaded a version by hand, has too much: clients that name no version may be given that one.
+    """
     live = world.store.current(name)
-    if live is None or world.server.ready(name, live.version):
+    answers = live is not None and world.server.ready(name, live.version)
+    beside = [
+        version for version, state in sorted(states.items()) if live and state == READY and version != live.version
+    ]
+    if live is None or (answers and not beside):
         agent.memory.pop(name + _LIVE, None)
         return
     wanted, former = Wanted(version=live.version, reference=live.digest), agent.of(name + _LIVE)
     if former.waits(wanted.reference, now):
         yield _waiting(name, former, now)
         return
+    entered = False
     try:
         with world.store.lock(name):
+            entered = True
+            if world.store.current(name) != live:
+                return  # somebody deployed or rolled back since: the next round looks again
             came = switch(live, live, agent.target.keep, world, time.monotonic())
     except Interrupted:
         raise
     except PromoteError as error:
-        yield _failed(name + _LIVE, name, wanted, error, agent, now)
+        if entered or not answers:  # else somebody is deploying it: two versions answer meanwhile, as they should
+            yield _failed(name + _LIVE, name, wanted, error, agent, now)
     else:
         agent.memory.pop(name + _LIVE, None)
-        yield _served("restored", live, came)
+        yield _served("restored", live, came, *(f"v{version} answered beside it" for version in beside))
 
 
 def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) -> Iterator[Event]:
@@ -115,10 +131,10 @@ def _failed(key: str, name: str, wanted: Wanted, error: PromoteError, agent: Age
     )
 
 
-def _served(kind: str, live: Deployed, came: Deployment) -> Event:
+def _served(kind: str, live: Deployed, came: Deployment, *more: str) -> Event:
     return Event(
         kind=kind, model=live.name, version=live.version, digest=live.digest, reference=_reference(live),
-        text="; ".join(came.warnings), seconds=came.seconds,
+        text="; ".join((*more, *came.warnings)), seconds=came.seconds,
     )  # fmt: skip
 
 
