@@ -133,10 +133,12 @@ class Operators:
         self._newest: dict[str, int] = dict(_TRAINING)
         for (domain, _), versions in self._schemas.items():
             self._newest[domain] = max(self._newest.get(domain, 0), *(int(version[0]) for version in versions))
+        used = {
+            formal[4] for known in self._schemas.values() for version in known for formal in (*version[3], *version[4])
+        }
         self._elements = frozenset(
-            one[7:-1] for versions in self._schemas.values() for version in versions
-            for formal in (*version[3], *version[4]) for one in self.kernels.sets[formal[4]] if one.startswith("tensor(")
-        )  # fmt: skip
+            one[7:-1] for at in used for one in self.kernels.sets[at] if one.startswith("tensor(")
+        )
 
     def newest(self, domain: str) -> int | None:
         """The newest opset of a domain whose operators all come with the runtime itself, or ``None``."""
