@@ -117,6 +117,13 @@ class TroubledServer(FakeServer):
         super().load(name)
 
 
+class NoFigures:
+    """A ``FiguresBook`` of a machine where nothing was measured."""
+
+    def of(self, target, name):
+        return ()
+
+
 @dataclass
 class Bench:
     """A ``World`` of parts in memory; ``log`` is what was asked of those that touch something, in order."""
@@ -134,6 +141,7 @@ class Bench:
     progress: Story = field(default_factory=Story)
     now: Target = DESK
     policy: Policy = field(default_factory=Policy)
+    figures: Any = field(default_factory=NoFigures)
 
     def examine(self, stored, files):
         """As the target is ``now``; the model's facts are those that its export had."""

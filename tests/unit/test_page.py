@@ -1,5 +1,7 @@
 """The reviewer's page and description: whatever a run is called, they stay text, and every finding is on them."""
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -9,12 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promote.core.page import DESCRIPTION, PASSPORT, REPORT, report_files, summary
+from promote.core.comparison import compare_told, read_told
+from promote.core.description import with_verdict
+from promote.core.page import DESCRIPTION, PASSPORT, REPORT, Beside, report_files
 from promote.core.parity import OutputDifference, ParityProven, Tolerance
+from promote.core.passport_summary import summary
+from promote.core.promotion_run import PromotionRun
 from promote.core.stages import Release, Stored
 from promote.core.verdict import Finding, Outcome
 from promote.errors import IntegrityError
-from tests.unit.test_layout_passport import FINDINGS, GPU, RUN, SOURCE, laid_out, proven
+from promote.pipeline.comparing import side_of
+from tests.fakes.registry import FakeRegistry, Steps
+from tests.unit.test_layout_passport import FILES, FINDINGS, GPU, RUN, SOURCE, laid_out, proven
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -50,6 +58,16 @@ TAGS = {
     "th",
     "td",
     "meter",
+    "figure",
+    "figcaption",
+    "strong",
+    "svg",
+    "text",
+    "line",
+    "rect",
+    "h3",
+    "pre",
+    "code",
 }
 
 
@@ -128,6 +146,15 @@ def test_the_page_is_one_tree_of_plain_elements():
     assert set(page.tags) <= TAGS
     assert page.tags.count("html") == page.tags.count("body") == 1
     assert not {a for a in page.attributes if a.startswith("on") or a in ("href", "src", "style")}
+
+
+def test_the_page_fetches_nothing_and_takes_no_style_but_its_own():
+    data = report_files(release())[REPORT].decode()
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)"', data)
+    style = re.search(r"<style>(.*?)</style>", data, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not re.search(r"https?://|url\(|@import", style)
 
 
 def safe(data: bytes, plain: bytes) -> Page:
@@ -214,7 +241,7 @@ def test_the_description_has_the_parity_of_each_output_worst_first():
     one = differs("ports")
     many = tuple(replace(one, case=f"case {at}", max_absolute=at * 1e-6) for at in range(25))
     lines = report_files(release(differences=many))[DESCRIPTION].decode().splitlines()
-    table = [line for line in lines if line.startswith("|")]
+    table = [line for line in lines if line.startswith("|")][3:]
     assert table[2] == "| case 24 | ports | 2.4e-05 | 0 | 0 |"
     assert table[-1] == "| and 5 more | | | | |"
     assert len(table) == 2 + 20 + 1
@@ -262,3 +289,106 @@ def test_a_passport_of_another_form_is_refused(spoil):
 def test_bytes_that_are_no_passport_are_refused(data):
     with pytest.raises(IntegrityError, match="not one of promote's"):
         summary(data)
+
+
+def served(version=2, files=FILES, run=RUN):
+    """A release as a registry gives it back, and what it says of itself."""
+    bundle = laid_out(proven(files=files, run=run), version=version)
+    made = FakeRegistry()
+    pushed = made.push(bundle, Steps())
+    return pushed, read_told(side_of(made.resolve("ner", f"v{version}"), made))
+
+
+def versions():
+    """A release, and the version that serves before it."""
+    run = replace(RUN, metrics={"entity_f1": 0.25, "gone": 1.0}, params={"seed": "8"})
+    return served(3), served(2, FILES | {"labels.txt": b"O\n", "old.txt": b"x"}, run)[1]
+
+
+def test_what_serves_is_compared_in_metrics_files_configuration_and_facts():
+    (_, now), live = versions()
+    new = compare_told(now, live)
+    assert {file.path: file.word for file in new.difference.files} == {
+        "config.pbtxt": "changed", "N/labels.txt": "changed", "N/old.txt": "removed", "N/promote/passport.json": "changed",
+    }  # fmt: skip
+    assert new.metrics == (("entity_f1", 0.25, 0.5), ("gone", 1.0, None))
+    assert new.parity == (0.0, 0.0)
+    assert "params.seed" in {fact.name for fact in new.difference.facts}
+    assert compare_told(live, live).difference.files == ()
+
+
+def test_the_report_and_the_description_show_what_is_new_beside_the_version_that_serves():
+    (now, told), live = versions()
+    files = report_files(now, Beside(new=compare_told(told, live), run=PromotionRun("77", "#/experiments/9/runs/77")))
+    rows = Page(files[REPORT]).rows
+    assert ["gone", "1", "", ""] in rows
+    assert ["entity_f1", "0.25", "0.5", "+0.25"] in rows
+    assert ["N/old.txt", "1", "", "removed"] in rows
+    assert ["params.seed", "8", "7", "changed"] in rows
+    assert any(row[1:3] == ["2/labels.txt", "3/labels.txt"] for row in rows)
+    assert not [row for row in rows if row[0].startswith("metrics.")]
+    text = files[DESCRIPTION].decode()
+    assert "Against version 2, which serves on calypso now:" in text
+    assert "| entity\\_f1 | 0.25 | 0.5 | +0.25 |" in text
+    assert "[this promotion](#/experiments/9/runs/77)" in text
+    assert "**files that differ**: N/labels.txt (changed), N/old.txt (removed)" in text
+
+
+def test_where_nothing_serves_the_report_says_why():
+    why = "nothing else serves on calypso, as far as MLflow knows"
+    assert why.encode() in report_files(release(), Beside(why=why))[REPORT]
+
+
+def hostile(word):
+    now, told = served(3)
+    there = served(2, run=replace(RUN, metrics={word: 1.0}, params={word: word}))[1]
+    return report_files(now, Beside(new=compare_told(told, there)))
+
+
+def test_a_passport_that_holds_what_is_no_text_is_not_compared():
+    with pytest.raises(IntegrityError, match="no JSON"):
+        hostile(HOSTILE[-1])
+
+
+@pytest.mark.parametrize("text", HOSTILE[:-1])
+def test_a_hostile_version_that_serves_stays_text(text):
+    made, other = hostile(text), hostile("plain one")
+    page, plain = Page(made[REPORT]), Page(other[REPORT])
+    assert set(page.tags) <= TAGS
+    assert page.attributes == plain.attributes
+    assert made[DESCRIPTION].count(b"\n") == other[DESCRIPTION].count(b"\n")
+
+
+@pytest.mark.parametrize("spoil", ["lineage", "parity"])
+def test_a_passport_of_another_form_is_not_compared(spoil):
+    _, told = served()
+    said = json.loads(told.side.passport)
+    said[spoil] = 7
+    with pytest.raises(IntegrityError, match="not one of promote's"):
+        read_told(replace(told.side, passport=json.dumps(said).encode()))
+
+
+def test_a_further_targets_verdict_is_a_row_of_its_own_and_replaced_by_the_next():
+    text = report_files(release())[DESCRIPTION].decode()
+    both = with_verdict(text, "harbour|x", "degraded")
+    assert both.count("\n") == text.count("\n") + 1
+    assert r"| harbour\|x | degraded |" in both.splitlines()
+    again = with_verdict(both, "harbour|x", "compatible")
+    assert r"| harbour\|x | compatible |" in again.splitlines()
+    assert again.count("\n") == both.count("\n")
+    assert "| calypso | degraded |" in again.splitlines()
+
+
+def test_errors_are_drawn_for_each_output_and_the_worst_case_is_named():
+    one = OutputDifference(
+        case="long", output="logits", shape=(10, 100), dtype="float32", max_absolute=5e-5, errors=((20, 7), (31, 2))
+    )
+    same = OutputDifference(case="typical", output="ids", shape=(4,), dtype="int64")
+    data = report_files(release(differences=(replace(one, case="typical", max_absolute=1e-6), one, same)))[
+        REPORT
+    ].decode()
+    page = Page(data.encode())
+    assert page.tags.count("svg") == 1
+    assert "largest error 5e-05, in case long; 1,982 of 2,000 values equal" in data
+    assert "14 values: " in data
+    assert "all 4 values are equal" in data

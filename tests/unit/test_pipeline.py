@@ -54,6 +54,8 @@ def test_a_run_is_found_exported_proven_and_only_then_reserved_pushed_and_record
         "ledger.next_version",
         "ledger.reserve",
         "registry.push",
+        "ledger.begin",
+        "ledger.desired",
         "ledger.record",
     ]
     assert [line.split(":")[0] for line in bench.progress.told if ": " in line][:7] == [
@@ -138,6 +140,30 @@ def test_a_name_that_cannot_be_served_is_refused_before_the_export(bench):
 
 def test_a_name_asked_for_is_the_name_served(bench):
     assert bench.promote(name="thrice").release.stored.name == "thrice"
+
+
+def test_the_report_compares_with_what_serves_there_and_says_why_where_it_cannot(bench):
+    bench.promote(2.0)
+    assert b"nothing else serves on desk" in bench.ledger.versions_of["times"][1].report["report.html"]
+    bench.deploy(1)
+    bench.promote(3.0)
+    second = bench.ledger.versions_of["times"][2].report
+    assert b"Version 1 serves." in second["report.html"]
+    assert b"Against version 1, which serves on desk now:" in second["description.md"]
+    assert b"#/experiments/9/runs/" in second["description.md"]
+    bench.registry.manifests.pop(("times", bench.ledger.versions_of["times"][1].digest))
+    bench.promote(4.0)
+    third = bench.ledger.versions_of["times"][3].report["report.html"]
+    assert b"what serves on desk is not compared: no times:sha256" in third
+
+
+def test_the_promotions_run_knows_how_long_each_stage_took(bench):
+    bench.promote()
+    (run,) = bench.ledger.runs.values()
+    assert {name for name in run.metrics if name.startswith("seconds/")} == {
+        f"seconds/{stage}" for stage in ("find", "plan", "export", "parity", "check", "push")
+    }
+    assert all(taken >= 0 for name, taken in run.metrics.items())
 
 
 # promote model MODEL:vN

@@ -62,7 +62,7 @@ class _Inside:
 
 def _contents(stored: Stored, registry: Registry) -> _Inside:
     from promote.core.layout import PASSPORT
-    from promote.core.page import summary
+    from promote.core.passport_summary import summary
 
     passport = stored.files.get(f"{stored.name}/{stored.version}/{PASSPORT}")
     facts = summary(registry.read(stored, passport)) if passport else {}

@@ -16,8 +16,8 @@ from promote.cli.render import (
     say,
     say_if_stale,
 )
-from promote.core.page import summary as summary_of
 from promote.core.parity import ParityFailed
+from promote.core.passport_summary import summary as summary_of
 from promote.core.stages import Bundle, Promotion
 from promote.core.verdict import Incompatible, Undecided
 

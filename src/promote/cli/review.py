@@ -59,7 +59,7 @@ def command(ctx: click.Context, target_name: str, registry: str, as_json: bool) 
 def show(config: str | None, reference: str, target_name: str, registry: str, as_json: bool) -> int:
     """Show what a reviewer needs of REFERENCE (MODEL:vN or MODEL@sha256:...)."""
     from promote.core.layout import passport_of
-    from promote.core.page import summary
+    from promote.core.passport_summary import summary
     from promote.pipeline import case_of, gate, standing
     from promote.wiring import open_wiring
 

@@ -12,15 +12,15 @@ METHOD = (
     "meet; requests that arrive by themselves would queue while the server is slow. Percentiles are measured values (nearest "
     "rank), from the client's call until the answer had arrived; warm-up, connecting and failed requests are not in them."
 )
-_STYLE = """
-svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg text{fill:currentColor}.now{fill:#2f6fde}.then{fill:#b7c0cc}
-.range{stroke:#2f6fde;stroke-width:8}.range.old{stroke:#b7c0cc;stroke-width:4}.dot{fill:#12305f}.dot.old{fill:#6d7785}
-.axis{stroke:#9aa4b1;stroke-width:1}.key{display:inline-block;width:.8rem;height:.8rem;border-radius:2px;margin:0 .3rem 0 1rem}
-.key.now{background:#2f6fde}.key.then{background:#b7c0cc}td.n{text-align:right;font-variant-numeric:tabular-nums}
-@media(prefers-color-scheme:dark){.dot{fill:#d6e4ff}.then{fill:#566170}.range.old{stroke:#566170}.dot.old{fill:#97a3b2}
-.key.then{background:#566170}}
+LOAD_STYLE = """
+.load{overflow-x:auto}.load svg{width:100%;min-width:44rem;height:auto;font:12px system-ui,sans-serif}
+.load text{fill:currentColor}.now{fill:var(--blue)}.then{fill:var(--grey)}
+.range{stroke:var(--blue);stroke-width:8}.range.old{stroke:var(--grey);stroke-width:4}.dot{fill:var(--ink)}
+.dot.old{fill:var(--dim)}.load .axis{stroke:var(--line);stroke-width:1}
+.key{display:inline-block;width:.8rem;height:.8rem;border-radius:2px;margin:0 .3rem 0 1rem}
+.key.now{background:var(--blue)}.key.then{background:var(--grey)}
 """
-_ROW, _TOP, _LEFT, _BAR, _GAP, _RANGE = 30, 24, 150, 300, 90, 300
+_ROW, _TOP, _LEFT, _BAR, _GAP, _RANGE = 30, 24, 150, 300, 110, 300
 _WIDTH = _LEFT + _BAR + _GAP + _RANGE + 60
 
 
@@ -46,16 +46,44 @@ def load_page(figures: Figures, former: Figures | None, notes: tuple[str, ...]) 
         pairs(_facts(figures, former)),
         *(el("p", printable(note, 400), class_="degraded") for note in notes),
     )
-    for protocol in dict.fromkeys(measured.cell.protocol for measured in figures.cells):
-        cells = [measured for measured in figures.cells if measured.cell.protocol == protocol]
-        body.append(el("h2", f"{protocol}: {unit} a second, and latency from p50 to p99 (mark: p95)"))
-        body.append(_legend(figures, former))
-        body.append(_chart(cells, former))
+    for element in _charts(figures, former, unit, "h2"):
+        body.append(element)
     body.append(el("h2", "Figures"))
     body.append(_rows(figures, former, unit))
     body.append(el("h2", "How it was measured"))
     body.append(el("p", METHOD, class_="small"))
-    return document(f"promote bench: {title}", body, _STYLE)
+    return document(f"promote bench: {title}", body, LOAD_STYLE)
+
+
+def load_section(known: tuple[Figures, ...], digest: str) -> ET.Element:
+    """A section of another page: charts and figures of the bundle ``digest`` beside the other's, or of the other alone.
+
+    Args:
+        known: of at most two bundles, at least one.
+        digest: of the bundle that the page is about.
+    """
+    mine = next((figures for figures in known if figures.digest == digest), None)
+    other = next((figures for figures in known if figures.digest != digest), None)
+    shown = mine or known[0]
+    former = other if mine else None
+    unit = "rows" if any(measured.cell.batch for measured in shown.cells) else "requests"
+    section = el("div")
+    if not mine:
+        section.append(el("p", f"Measured of version {shown.version}; this version was not measured yet."))
+    section.append(pairs(_facts(shown, former)))
+    for element in _charts(shown, former, unit, "h3"):
+        section.append(element)
+    section.append(_rows(shown, former, unit))
+    section.append(el("p", METHOD, class_="small"))
+    return section
+
+
+def _charts(figures: Figures, former: Figures | None, unit: str, heading: str) -> Iterable[ET.Element]:
+    for protocol in dict.fromkeys(measured.cell.protocol for measured in figures.cells):
+        cells = [measured for measured in figures.cells if measured.cell.protocol == protocol]
+        yield el(heading, f"{protocol}: {unit} a second, and latency from p50 to p99 (mark: p95)")
+        yield _legend(figures, former)
+        yield el("div", _chart(cells, former), class_="load")
 
 
 def _legend(figures: Figures, former: Figures | None) -> ET.Element:

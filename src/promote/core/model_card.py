@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from promote.core.names import printable
-from promote.core.page import summary
+from promote.core.passport_summary import summary
 from promote.core.stages import Stored
 from promote.errors import IntegrityError
 

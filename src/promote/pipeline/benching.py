@@ -7,7 +7,7 @@ from promote.core.golden import split
 from promote.core.load import Cell, Figures, Measured
 from promote.core.parity import Tolerance
 from promote.core.stages import Deployed
-from promote.errors import InputError
+from promote.errors import InputError, PromoteError
 from promote.pipeline.deploying import now
 from promote.pipeline.replaying import ask
 from promote.pipeline.smoking import live_version
@@ -85,7 +85,19 @@ def bench(name: str, loads: Loads, target: Target, by: str, world: World) -> Ben
                 measured.append(found)
     figures = _figures(live, target, triton, by, case, loads, measured)
     world.figures.keep(figures)
-    return Bench(figures=figures, former=former, notes=(*notes, *_doubts(figures)))
+    return Bench(figures=figures, former=former, notes=(*notes, *_doubts(figures), *_compared(figures, world)))
+
+
+def _compared(figures: Figures, world: World) -> tuple[str, ...]:
+    """Adds the figures to the run of the version's promotion in MLflow; a note where that cannot be."""
+    with world.progress.stage("note", "in MLflow") as step:
+        try:
+            there = world.ledger.measured(figures)
+        except PromoteError as error:
+            step.say("failed")
+            return (f"MLflow was not told: {error.message}",)
+        step.say("beside its promotion" if there else "this version's promotion has no run there")
+    return ()
 
 
 def _batches(asked: tuple[int, ...], most: int, name: str) -> tuple[tuple[int, ...], tuple[str, ...]]:

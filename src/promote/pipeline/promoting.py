@@ -14,6 +14,7 @@ from promote.core.plan import plan_export
 from promote.core.rules.engine import check
 from promote.core.stages import Bundle, Candidate, Export, ExportPlan, Promotion, Proven, RunRef
 from promote.core.verdict import Compatible, Incompatible, Undecided, Verdict, judge
+from promote.pipeline.beside import beside
 from promote.pipeline.timing import Timed
 from promote.ports import World
 
@@ -108,6 +109,9 @@ def _release(bundle: Bundle, identity: str, world: World, timed: Timed) -> Promo
         release = world.registry.push(bundle, step)
         step.say(f"{release.sent:,} bytes sent, {release.skipped:,} there already")
     with timed.stage("record", "in MLflow") as step:
-        promotion = world.ledger.record(release, identity, report_files(release), timed.seconds)
+        run = world.ledger.begin(release, identity)
+        promotion = world.ledger.record(
+            release, identity, report_files(release, beside(release, run, world)), timed.seconds
+        )
         step.say(f"{bundle.name} version {bundle.version}, review {promotion.review}")
     return promotion

@@ -8,7 +8,7 @@ from promote.core.decisions import REVIEW_TYPE, decision_annotations, decisions_
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Target
 from promote.core.layout import passport_of
-from promote.core.page import verdict_of
+from promote.core.passport_summary import verdict_of
 from promote.core.review import (
     APPROVED,
     NOT_KNOWN,

@@ -1,0 +1,127 @@
+"""What a reviewer looks at, in a real browser: the report, and MLflow's pages of a version and of a promotion.
+
+Pictures lie in ``PROMOTE_PICTURES`` where that is set, to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from promote.core.comparison import compare_told, told_of
+from promote.core.load import Cell, Figures, Measured
+from promote.core.page import REPORT, Beside, report_files
+from promote.core.parity import OutputDifference, ParityProven, Tolerance
+from promote.core.promotion_run import PromotionRun
+from promote.core.stages import Release
+from promote.core.verdict import Finding, Outcome
+from tests.fakes.registry import FakeRegistry, Steps
+from tests.parts.browser import browser as browser
+from tests.parts.browser import looking
+from tests.unit.test_layout_passport import FILES, FINDINGS, GPU, RUN, laid_out, proven
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+LOOKS = [(width, scheme) for width in ("wide", "narrow") for scheme in ("light", "dark")]
+LONG = "onnx_export_of_the_training_run_of_november_with_a_name_that_has_no_blank_in_it_anywhere"
+
+
+def released(version: int, metrics: dict[str, float], files: dict[str, bytes]) -> Release:
+    run = replace(RUN, metrics=metrics, params={"learning_rate": "3e-05", LONG: LONG}, tags={"git.commit": "0123abc"})
+    subject = proven(run=run, files=files)
+    differences = tuple(
+        OutputDifference(
+            case=case, output=output, shape=(8, 128, 9), dtype="float32", max_absolute=most, mean_absolute=most / 20,
+            max_relative=3e-4, errors=bins,
+        )
+        for output, case, most, bins in (
+            ("logits", "typical", 4e-6, ((20, 41), (21, 1800), (22, 3100), (23, 900), (24, 40), (26, 2))),
+            ("logits", "longest sequence of the training data", 1.1e-5, ((20, 80), (22, 2900), (25, 31), (29, 1))),
+            ("scores", "typical", 3e-5, ((21, 7), (27, 3), (30, 1))),
+            ("ids", "typical", 0.0, ()),
+        )
+    )  # fmt: skip
+    subject = replace(subject, parity=ParityProven(Tolerance(1e-4, 1e-3), differences))
+    target = replace(GPU, description="The GPU server in the cellar, behind a tunnel")
+    bundle = laid_out(subject, target=target, version=version)
+    unknown = Finding(rule="driver-floor", outcome=Outcome.UNKNOWN, has="driver of calypso is not known",
+                      needs="580 or later for CUDA 13.2.1", remedy="promote target probe calypso", row="CUDA 13.2.1",
+                      source="https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/index.html#id7")  # fmt: skip
+    bundle = replace(bundle, verdict=replace(bundle.verdict, findings=(*FINDINGS, unknown)))
+    return FakeRegistry().push(bundle, Steps())
+
+
+def loaded(release: Release, faster: float) -> Figures:
+    cells = tuple(
+        Measured(
+            cell=Cell("grpc", batch, clients), seconds=5.0, answers=int(900 * faster / batch),
+            milliseconds={50: 4.0 * batch / faster, 90: 6.0 * batch, 95: 7.0 * batch, 99: 12.0 * batch / faster},
+            mean=4.4, errors={}, busy=0.2,
+        )
+        for batch in (1, 8)
+        for clients in (1, 4)
+    )  # fmt: skip
+    return Figures(
+        name="ner", version=release.bundle.version, digest=release.stored.digest, target="calypso", triton="2.68.0",
+        when="2026-11-24T10:00:00Z", by="ada@dgx", case="typical", seconds=5.0, cells=cells,
+    )  # fmt: skip
+
+
+def report() -> bytes:
+    now = released(3, {"entity_f1": 0.9563, "loss": 0.01268, "test_f1_ship": 0.9521}, FILES)
+    then = released(2, {"entity_f1": 0.9413, "loss": 0.02, "gone": 1.0}, FILES | {"labels.txt": b"O\nB-SHIP\n"})
+    new = compare_told(told_of(now), told_of(then))
+    figures = (loaded(now, 1.4), loaded(then, 1.0))
+    beside = Beside(run=PromotionRun("7f" * 16, "#/experiments/9/runs/7f"), new=new, figures=figures)
+    return report_files(now, beside)[REPORT]
+
+
+def pictured(name: str) -> Path | None:
+    folder = os.environ.get("PROMOTE_PICTURES")
+    return Path(folder, f"{name}.png") if folder else None
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_the_report_is_read_at_any_width_in_both_themes_and_asks_nobody(browser, tmp_path, width, scheme):
+    path = tmp_path / "report.html"
+    path.write_bytes(report())
+    with looking(browser, path.as_uri(), width, scheme) as seen:
+        if picture := pictured(f"report-{width}-{scheme}"):
+            seen.shoot(picture)
+        assert seen.overflow <= 0
+        assert seen.overlaps() == []
+        assert seen.errors == []
+        assert seen.requests == [path.as_uri()]
+        ground = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(18, 22, 28)")
+
+
+def test_the_report_is_printed_dark_on_white_whatever_the_theme(browser, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_bytes(report())
+    with looking(browser, path.as_uri(), "wide", "dark") as seen:
+        seen.page.emulate_media(media="print")
+        ink, ground = (
+            seen.page.evaluate(f"getComputedStyle(document.body).{which}") for which in ("color", "backgroundColor")
+        )
+        assert (ink, ground) == ("rgb(0, 0, 0)", "rgb(255, 255, 255)")
+        data = seen.page.pdf(format="A4", print_background=True)
+        assert data.startswith(b"%PDF")
+        if picture := pictured("report-printed"):
+            picture.with_suffix(".pdf").write_bytes(data)
+
+
+def test_what_is_wrong_with_a_page_is_seen(browser, tmp_path):
+    """The twin: a page that is too wide, whose texts lie on each other, which fetches and fails."""
+    path = tmp_path / "bad.html"
+    path.write_text(
+        "<p style='position:absolute;top:0;margin:0'>one word</p><p style='position:absolute;top:2px;margin:0'>another</p>"
+        "<div style='width:3000px'>wide</div><img src='missing.png'><script>undefined.x</script>"
+    )
+    with looking(browser, path.as_uri(), "narrow", "light") as seen:
+        assert seen.overflow > 0
+        assert seen.overlaps()
+        assert len(seen.errors) == 2
+        assert len(seen.requests) == 2
