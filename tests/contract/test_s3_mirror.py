@@ -16,7 +16,7 @@ import pytest
 
 from examples.local_triton.launch import start
 from promote.adapters.mirrors.s3 import S3Mirror
-from promote.adapters.mirrors.s3_upload import PART
+from promote.adapters.mirrors.s3_upload import PART, part_size
 from promote.adapters.repository.s3_client import open_client
 from promote.adapters.triton_server import TritonServer
 from promote.core.repository_place import S3Place
@@ -111,6 +111,12 @@ def test_parts_of_other_bytes_and_uploads_left_over_do_not_stay(s3: S3, made: Mi
     assert s3.client.get_object(Bucket=where.bucket, Key=key)["Body"].read() == LARGE
 
 
+@pytest.mark.parametrize("size", [PART + 1, 10_000 * PART, 10_000 * PART + 1, 2**40, 5 * 2**40])
+def test_parts_are_as_many_as_s3_takes(size: int) -> None:
+    assert -(-size // part_size(size)) <= 10_000
+    assert part_size(size) == PART if size <= 10_000 * PART else PART < part_size(size) <= 5 * 2**30
+
+
 def test_an_upload_that_was_ended_meanwhile_is_told(s3: S3, made: Mirrored) -> None:
     where = place(s3)
     stored = made.push("big", 1, more={"weights.bin": LARGE})
@@ -146,7 +152,7 @@ def test_bytes_that_change_on_the_way_are_found_when_they_are_read_back(s3: S3, 
             return put
 
     where, stored = place(s3), made.push("m", 1)
-    with pytest.raises(IntegrityError, match=r"changed m/1/model\.onnx: sha256:.*, expected sha256:"):
+    with pytest.raises(IntegrityError, match=r"m/1/model\.onnx is sha256:.*, expected sha256:"):
         made.copy(stored, S3Mirror(where, Lying()))
     made.copy(stored, S3Mirror(where))
     assert made.verify(stored, S3Mirror(where)) == []

@@ -163,6 +163,8 @@ COPIED = {
     "copy-json": ("copy", "oci:bundles/ner:v1", "oci:copies/ner:v1", "--json"),
     "copy-nothing": ("copy", "oci:bundles/ner:v3", "oci:copies/"),
     "copy-nowhere": ("copy", "oci:bundles/ner:v1", "ftp://copies/ner"),
+    "copy-mirror-none": ("copy", "oci:bundles/ner:v1", "hf://acme"),
+    "verify-mirror-none": ("verify", "oci:bundles/ner:v1", "s3://bucket"),
 }
 
 

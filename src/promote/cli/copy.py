@@ -7,6 +7,8 @@ import click
 from promote.cli import options
 from promote.cli.progress import choose
 from promote.cli.render import print_facts, print_json, say
+from promote.core.mirrors import SCHEMES
+from promote.core.references import scheme_of
 
 if TYPE_CHECKING:
     from promote.pipeline.copying import Copied
@@ -23,9 +25,14 @@ def command(config: str | None, source: str, to: str, as_json: bool, quiet: bool
 
     SRC is MODEL:vN or MODEL@sha256:..., in the settings' registry or with HOST/PATH/ or oci:FOLDER/ before it. DST is such a
     reference too, its version left out if you like, or a place that ends with a slash: ghcr.io/acme/models/, oci:/media/disk/.
+    DST may also be a mirror, s3://BUCKET/PREFIX or hf://ORG/NAME[@BRANCH]: files that Triton serves, without what refers to them.
     What DST has is not sent, within one registry nothing is; the same command again goes on where it was cut. The last line
     of stdout is REPOSITORY@sha256:...
     """
+    if scheme_of(to) in SCHEMES:
+        from promote.cli.mirror import copy_to
+
+        return copy_to(config, source, to, as_json=as_json, quiet=quiet)
     from promote.pipeline.copying import copy_bundle
     from promote.wiring import open_wiring
     from promote.wiring.places import goal, origin, spoken_to

@@ -5,12 +5,14 @@ import click
 from promote.cli import options
 from promote.cli.progress import choose
 from promote.cli.render import print_json, print_table, say
+from promote.core.mirrors import SCHEMES
+from promote.core.references import scheme_of
 from promote.errors import IntegrityError
 
 
 @click.command()
 @click.argument("reference")
-@click.argument("folder", metavar="[DIR]", required=False, default="")
+@click.argument("folder", metavar="[DIR|MIRROR]", required=False, default="")
 @click.option("--variant", metavar="LABEL", default="", help="Of an index: which one lies in DIR; else the portable.")
 @options.registry
 @options.as_json
@@ -22,6 +24,7 @@ def command(
     """Read every byte of the bundle REFERENCE where it lies, and of all that refers to it, and hold it against its digest.
 
     An index is read with all its variants. With DIR, a folder that `promote pull` made is held against the bundle too.
+    With MIRROR, s3://BUCKET/PREFIX or hf://ORG/NAME[@BRANCH], every byte there is held against the manifest instead.
     Nothing is written. What is wrong is listed, and the exit code is 6; otherwise the last line of stdout is
     REPOSITORY@sha256:...
     """
@@ -31,6 +34,10 @@ def command(
     name, version = options.split_reference(reference)
     progress = choose(quiet or as_json)
     wiring = open_wiring(config, progress, registry=registry or options.split_base(reference))
+    if scheme_of(folder) in SCHEMES:
+        from promote.cli.mirror import verify_at
+
+        return verify_at(wiring, name, version, variant, folder, as_json=as_json, quiet=quiet)
     goal = wiring.folder(folder) if folder else None
     found = verify_bundle(name, version, wiring.registry, goal, progress, variant=variant)
     held, audit = found.held, found.audit

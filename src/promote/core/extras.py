@@ -13,6 +13,7 @@ EXTRAS: dict[str, str] = {
     "geventhttpclient": "triton",
     "boto3": "s3",
     "botocore": "s3",
+    "huggingface_hub": "hf",
     "onnxruntime": "cpu",
     "torch": "export",
     "onnxscript": "export",

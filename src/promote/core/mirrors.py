@@ -21,6 +21,7 @@ from promote.core.stages import Blob, Stored
 from promote.errors import InputError
 
 MANIFEST = "promote/manifest.json"
+SCHEMES = ("s3", "hf")
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 # The Hub's own grammar of names: 96 characters at most, no -- or .., no .git at the end (huggingface_hub _validators.py).
@@ -75,10 +76,15 @@ class Difference:
     has: str = ""
     needs: str = ""
 
+    @property
+    def words(self) -> str:
+        """What is wrong, to be read after the path."""
+        told = {"missing": f"is missing, expected {self.needs}", "changed": f"is {self.has}, expected {self.needs}"}
+        return told.get(self.kind, f"is no file of the bundle ({self.has})")
+
     def __str__(self) -> str:
         """One line."""
-        told = {"missing": f"expected {self.needs}", "changed": f"{self.has}, expected {self.needs}"}
-        return f"{self.kind} {printable(self.path)}: {told.get(self.kind, f'{self.has}, no file of the bundle')}"
+        return f"{printable(self.path)} {self.words}"
 
 
 def manifest_path(name: str, version: int) -> str:

@@ -18,6 +18,7 @@ from promote.core.model_card import CARD, may_write, write_card
 from promote.core.passport import sha256
 from promote.core.stages import Blob, Stored
 from promote.errors import InputError, IntegrityError, NotFound
+from promote.pipeline.pulling import one_of
 from promote.ports import Mirror, Progress, Registry
 
 
@@ -162,7 +163,7 @@ def _higher(stored: Stored, source: Registry, mirror: Mirror, held: Mapping[str,
         return 0
     for version in reversed(higher):
         try:
-            other = source.resolve(stored.name, f"v{version}")
+            other = one_of(source.find(stored.name, f"v{version}"), source, "")
         except NotFound:
             continue
         blob = other.files.get(config)

@@ -64,8 +64,13 @@ def upload(goal: Goal, blob: Blob, moved: Callable[[int], None]) -> int:
     return blob.size
 
 
+def part_size(size: int) -> int:
+    """Bytes of each part of an object of ``size`` bytes but the last; whole MiB, the same in every run."""
+    return max(PART, -(-size // _MOST_PARTS // 2**20) * 2**20)
+
+
 def _in_parts(goal: Goal, blob: Blob, moved: Callable[[int], None]) -> int:
-    size = max(PART, -(-blob.size // _MOST_PARTS // 2**20) * 2**20)
+    size = part_size(blob.size)
     upload_id, there = _begun(goal)
     count = -(-blob.size // size)
 
