@@ -172,6 +172,22 @@ class Registry(Protocol):
             IntegrityError: the manifest is not what its digest or its form says.
         """
 
+    def models(self) -> tuple[str, ...]:
+        """The models that it holds, by name.
+
+        Raises:
+            InputError: the registry does not list its repositories.
+        """
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        """The tags of a model: versions, newest first, then others by name; none where there is no such repository.
+
+        Lists of referrers, which lie under tags too, are left out.
+
+        Raises:
+            AuthError, Unavailable: as the words say.
+        """
+
     def fetch(self, stored: Stored, folder: str, step: Step) -> Mapping[str, str]:
         """Writes every file of the bundle under ``folder``, each verified; path in the bundle -> path on disk.
 

@@ -18,7 +18,11 @@ import requests
 
 from promote.adapters.oci.registry import open_registry
 from promote.cli.main import run
+from promote.core.evidence import VERDICT_TYPE, annotations_of
+from promote.core.variants import Kind
+from promote.core.verdict import judge
 from tests.contract.test_pull import served, tree
+from tests.fakes.quirk_registry import Limits, QuirkRegistry
 from tests.fakes.registry import Steps
 from tests.parts.registry import SECRET, USER, RealRegistry
 from tests.parts.tls import Authority
@@ -77,6 +81,10 @@ def reads(reference: str) -> list[tuple[str, ...]]:
         ("verify", reference),
         ("diff", reference, reference),
     ]
+
+
+def rows(said: Typed) -> list[dict]:
+    return json.loads(said.out)["bundles"]
 
 
 def test_each_command_ends_with_the_digest(typed, registry: RealRegistry, tmp_path: Path) -> None:
@@ -213,3 +221,91 @@ def test_what_is_no_reference(typed, reference: str, told: str) -> None:
         said = typed(*command, code=2)
         assert told in said.err
         assert "canary" not in said.err
+
+
+@pytest.fixture(params=["layout", "registry"])
+def base(request: pytest.FixtureRequest) -> str:
+    if request.param == "layout":
+        return "oci:bundles"
+    real: RealRegistry = request.getfixturevalue("registry")
+    return f"{real.host}/t{uuid.uuid4().hex[:12]}"
+
+
+def test_list_tells_of_every_bundle_newest_first(typed, base: str, monkeypatch) -> None:
+    registry = open_registry(base, env={})
+    stored = {n: registry.push(served(version=n), Steps()).stored for n in (2, 10, 1)}
+    registry.push(served("other"), Steps())
+    verdict = judge(stored[2], "proteus", ())
+    registry.attach(stored[2], VERDICT_TYPE, b"{}", annotations_of(verdict, b"{}", "2026-11-24T12:00:00Z"))
+    listed = rows(typed("list", f"{base}/ner", "--json"))
+    assert [row["tag"] for row in listed] == ["v10", "v2", "v1"]  # and not the list of referrers, which is a tag too
+    assert [row["digest"] for row in listed] == [stored[n].digest for n in (10, 2, 1)]
+    assert listed[1]["targets"] == {"calypso": "compatible", "proteus": "compatible"}
+    assert listed[0]["targets"] == {"calypso": "compatible"}
+    assert listed[0]["size"] == sum(blob.size for blob in stored[10].files.values())
+    assert {row["created"] for row in listed} == {"2023-11-14T22:13:20Z"}
+    for everything in (["list", base], ["list", "--registry", base]):
+        assert {row["name"] for row in rows(typed(*everything, "--json"))} == {"ner", "other"}
+    table = typed("list", f"{base}/other").out.splitlines()
+    assert len(table) == 2
+    assert table[1].split()[:2] == ["other", "v1"]
+
+
+def test_an_index_is_listed_with_its_variants(typed, base: str) -> None:
+    registry, kinds = open_registry(base, env={}), [Kind(format="onnx", precision=p) for p in ("fp32", "fp16")]
+    pushed = [
+        registry.push(served(weight=w, **{"same.bin": b"s" * 9}), Steps(), alone=False).stored for w in (2.0, 3.0)
+    ]
+    index = registry.gather(list(zip(kinds, pushed, strict=True)))
+    (row,) = rows(typed("list", f"{base}/ner", "--json"))
+    assert (row["kind"], row["digest"]) == ("2 variants", index.digest)
+    sizes = {blob.digest: blob.size for stored in pushed for blob in stored.files.values()}
+    assert row["size"] == sum(sizes.values())
+
+
+def test_what_is_no_bundle_is_listed_as_that(typed, registry: RealRegistry) -> None:
+    path = f"t{uuid.uuid4().hex[:12]}"
+    open_registry(f"{registry.host}/{path}", env={}).push(served(), Steps())
+    config, layer = "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip"
+    image = {"schemaVersion": 2, "mediaType": OCI, "config": part(config, b"{}"), "layers": [part(layer, b"layer")]}
+    put(registry, f"{path}/ner", "latest", OCI, image)
+    bundle, other = rows(typed("list", f"{registry.host}/{path}/ner", "--json"))
+    assert (bundle["tag"], bundle["kind"], bundle["fault"]) == ("v1", "bundle", "")
+    assert (other["tag"], other["kind"], other["digest"]) == ("latest", "no bundle", "")
+    assert "container image" in other["fault"]
+
+
+def test_tags_are_read_page_by_page(typed) -> None:
+    with QuirkRegistry(Limits(page=2)) as quirk:
+        registry = open_registry(f"http://{quirk.host}/q", env={})
+        for version in range(1, 8):
+            registry.push(served(version=version), Steps())
+        listed = rows(typed("list", f"http://{quirk.host}/q/ner", "--json"))
+        assert [row["tag"] for row in listed] == [f"v{version}" for version in range(7, 0, -1)]
+        assert sum("/tags/" in path for _, path in quirk.requests) >= 4
+
+
+def test_a_registry_that_lists_no_repositories_wants_a_model(typed) -> None:
+    with QuirkRegistry() as quirk:
+        open_registry(f"http://{quirk.host}/q", env={}).push(served(), Steps())
+        assert "does not list its repositories" in typed("list", "--registry", f"http://{quirk.host}/q", code=2).err
+        assert "q/none holds no bundle" in typed("list", f"http://{quirk.host}/q/none", code=3).err
+        assert len(rows(typed("list", f"http://{quirk.host}/q/ner", "--json"))) == 1
+
+
+def test_a_damaged_layout_does_not_hide_the_others(typed, tmp_path: Path) -> None:
+    registry = open_registry("oci:bundles", env={})
+    for name in ("one", "two"):
+        registry.push(served(name), Steps())
+    (tmp_path / "bundles/one/index.json").write_text("{")
+    one, two = rows(typed("list", "oci:bundles", "--json"))
+    assert (one["name"], one["kind"], two["name"], two["kind"]) == ("one", "no bundle", "two", "bundle")
+    assert "plain JSON" in one["fault"]
+
+
+def test_what_cannot_be_listed(typed, htpasswd_registry: RealRegistry) -> None:
+    assert "names one bundle, expected a model" in typed("list", "ner:v1", code=2).err
+    assert "cannot be reached" in typed("list", "127.0.0.1:9/ner", code=5).err
+    assert "none are known" in typed("list", f"{htpasswd_registry.host}/ner", code=4).err
+    assert "holds no bundle" in typed("list", "ner", code=3).err
+    assert rows(typed("list", "--json")) == []  # nothing was pushed yet

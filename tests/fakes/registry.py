@@ -107,6 +107,14 @@ class FakeRegistry:
             raise IntegrityError(f"{name}:{reference} is version {stored.version}")
         return stored
 
+    def models(self) -> tuple[str, ...]:
+        return tuple(sorted({model for model, _ in self.manifests}))
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        tags = {tag for model, tag in self.manifests if model == model_name(name) and not DIGEST.fullmatch(tag)}
+        numbers = {tag for tag in tags if tag[1:].isdigit()}
+        return (*sorted(numbers, key=lambda tag: -int(tag[1:])), *sorted(tags - numbers))
+
     def fetch(self, stored: Stored, folder: str, step: Step) -> Mapping[str, str]:
         done, total, goals = 0, sum(b.size for b in stored.files.values()), {}
         for path, blob in stored.files.items():

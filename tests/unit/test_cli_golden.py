@@ -80,6 +80,7 @@ COMMANDS = {
     "pull-help": ("pull", "--help"),
     "diff-help": ("diff", "--help"),
     "verify-help": ("verify", "--help"),
+    "list-help": ("list", "--help"),
     "inspect-help": ("inspect", "--help"),
     "review-help": ("review", "--help"),
     "policy-check-help": ("policy", "check", "--help"),
@@ -140,6 +141,9 @@ INSPECTED = {
     "diff-nothing": ("diff", "oci:bundles/ner:v2", "oci:bundles/ner:v2"),
     "diff-index": ("diff", "oci:bundles/ner:v2", "oci:bundles/both:v1"),
     "verify-json": ("verify", "oci:bundles/ner:v2", "--json"),
+    "list": ("list", "--registry", "oci:bundles"),
+    "list-json": ("list", "oci:bundles/ner", "--json"),
+    "list-nothing": ("list", "oci:bundles/none"),
     "inspect-nothing": ("inspect", "ner:v3", "--registry", "oci:bundles"),
 }
 

@@ -34,6 +34,7 @@ VERBS: dict[str, str] = {
     "copy": "Copy a bundle with all that refers to it between registries and layouts.",
     "export": "Write a bundle with all that refers to it into one file, for where no network goes.",
     "import": "Bring a bundle from such a file into a registry or layout.",
+    "list": "List what lies in a registry or layout: tags, digests, sizes, and the targets they were judged for.",
     "inspect": "List a bundle: its files, facts and annotations, and what refers to it.",
     "verify": "Read every byte of a bundle and hold it against its digest.",
     "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",

@@ -4,10 +4,12 @@ The passport inside the bundle is about the target it was made for and never cha
 (``core.referrers``, ``adapters.oci``).
 """
 
+from collections.abc import Iterable
+
 from promote.core.facts import Target
 from promote.core.passport import canonical, plain, sha256
 from promote.core.referrers import CREATED, Referrer
-from promote.core.stages import Stored
+from promote.core.stages import Held, Stored
 from promote.core.verdict import Compatible
 
 VERDICT_TYPE = "application/vnd.promote.verdict.v1+json"
@@ -42,6 +44,17 @@ def write_verdict(verdict: Compatible[Stored], target: Target, matrix: str) -> b
 def annotations_of(verdict: Compatible[Stored], evidence: bytes, created: str) -> dict[str, str]:
     """What a list of referrers tells of the evidence; ``created`` is RFC 3339."""
     return {CREATED: created, TARGET: verdict.target, VERDICT: verdict.word, _CONTENT: sha256(evidence)}
+
+
+def verdicts_of(held: Held, referrers: Iterable[Referrer]) -> dict[str, str]:
+    """Target -> the verdict's word: of the target that the bundle was made for, and of those it was judged for later."""
+    told = [(held.annotations.get(TARGET, ""), held.annotations.get(VERDICT, ""))]
+    told += [
+        (one.annotations.get(TARGET, ""), one.annotations.get(VERDICT, ""))
+        for one in referrers
+        if one.artifact_type == VERDICT_TYPE
+    ]
+    return {target: verdict for target, verdict in told if target}
 
 
 def same_evidence(referrer: Referrer, evidence: bytes) -> bool:

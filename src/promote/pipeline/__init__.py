@@ -9,6 +9,7 @@ from promote.pipeline.comparing import side_of
 from promote.pipeline.deploying import deploy, rollback
 from promote.pipeline.furthering import Further, promote_further
 from promote.pipeline.gating import gate
+from promote.pipeline.listing import Listed, list_bundles
 from promote.pipeline.mirroring import Compared, Mirrored, mirror_bundle, verify_mirror
 from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
 from promote.pipeline.pulling import Pulled, pull_bundle
@@ -24,6 +25,7 @@ __all__ = [
     "Bench",
     "Compared",
     "Further",
+    "Listed",
     "Loads",
     "Mirrored",
     "Order",
@@ -41,6 +43,7 @@ __all__ = [
     "case_of",
     "deploy",
     "gate",
+    "list_bundles",
     "mirror_bundle",
     "promote_further",
     "promote_model",

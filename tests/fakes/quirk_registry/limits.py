@@ -23,7 +23,7 @@ class Limits:
         closes: every connection after one answer.
         rate: bytes a second that it takes on one connection.
         referrers: lists them by the API.
-        page: referrers that it lists at once; 0: all.
+        page: referrers, or tags, that it lists at once; 0: all.
         filters: lists those of one type where it is asked to.
     """
 

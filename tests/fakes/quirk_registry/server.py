@@ -175,7 +175,7 @@ class _Handler(Uploads):
 
     def _tags(self, repo: str, _: str, query: dict[str, str], __: bytes) -> None:
         names = sorted(t for r, t in self.registry.tags if r == repo and t > query.get("last", ""))
-        page = names[: int(query.get("n", len(names)))]
+        page = names[: int(query.get("n", self.registry.limits.page or len(names)))]
         more = {}
         if page and len(page) < len(names):
             more["Link"] = f'</v2/{repo}/tags/list?n={len(page)}&last={page[-1]}>; rel="next"'

@@ -11,6 +11,7 @@ import requests
 from promote.adapters.oci.failures import PATIENT, Again, Patience
 from promote.adapters.oci.mount import Mounts, blobs_of, mount
 from promote.adapters.oci.origin import Origin, is_repository, media_type, parse_origin
+from promote.adapters.oci.pages import pages, texts
 from promote.adapters.oci.referrers import RemoteReferrers
 from promote.adapters.oci.store import BlobStore
 from promote.adapters.oci.transport import Transport, chunks
@@ -200,6 +201,12 @@ class Remote:
     def _is_file(self, name: str) -> bool:
         with self._transport.send("HEAD", f"{self._root}/blobs/{name}", frozenset({200, 404})) as answer:
             return answer.status_code == 200
+
+    def tags(self) -> Iterator[str]:
+        """See ``BlobStore``."""
+        url = f"{self._root}/tags/list"
+        for page in pages(self._transport, self._patience, url, "tags", missing=True):
+            yield from texts(page, "tags", self.repository)
 
     def put_manifest(self, reference: str, manifest: Blob) -> None:
         """See ``BlobStore``; a registry cannot tell whether a tag moved meanwhile, so the caller reads it back."""

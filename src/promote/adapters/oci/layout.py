@@ -27,7 +27,7 @@ from promote.adapters.oci.files import (
 )
 from promote.adapters.oci.layout_index import MARK, REF_NAME, find, read_layout, ref_name
 from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, types_of
-from promote.core.names import DIGEST, digest, printable
+from promote.core.names import DIGEST, MODEL_NAME, digest, printable
 from promote.core.referrers import entry_of, fallback_tag, with_entries
 from promote.core.stages import Blob
 from promote.errors import InputError, IntegrityError, NotFound
@@ -85,6 +85,11 @@ class Layout:
         """See ``BlobStore``; a digest must be one that ``index.json`` names, not any blob."""
         blob = find(self._index(), reference, self.repository)
         return b"".join(verified(self.stream(blob), blob, f"{self.repository}@{blob.digest}"))
+
+    def tags(self) -> Iterator[str]:
+        """See ``BlobStore``."""
+        if (self.root / "index.json").exists():
+            yield from (str(name) for entry in self._index()["manifests"] if (name := ref_name(entry)))
 
     def put_manifest(self, reference: str, manifest: Blob) -> None:
         """See ``BlobStore``."""
@@ -184,3 +189,10 @@ class Layout:
 
     def _blob(self, name: str) -> Path:
         return self.root / "blobs" / "sha256" / digest(name).removeprefix("sha256:")
+
+
+def layouts_in(folder: Path) -> tuple[str, ...]:
+    """The models of which a layout lies in the folder, by name; none where there is no such folder."""
+    with disk(f"look into {printable(str(folder))}"):
+        found = [path.name for path in folder.iterdir() if (path / "oci-layout").is_file()] if folder.is_dir() else []
+    return tuple(sorted(name for name in found if MODEL_NAME.fullmatch(name)))

@@ -6,13 +6,14 @@ is listed (``listing``, ``referrers``).
 
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urljoin
 
 from promote.adapters.oci.failures import Patience
 from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import origin_of
 from promote.adapters.oci.transport import Transport, chunks
-from promote.core.manifest import LARGEST_MANIFEST
+from promote.core.manifest import LARGEST_MANIFEST, strict_json
 from promote.errors import IntegrityError
 
 _NEXT = re.compile(r'<([^<>]+)>;\s*rel="?next"?')
@@ -51,6 +52,21 @@ def pages(
         if not _same(url, here):
             raise IntegrityError(f"{transport.origin.host} lists further {what} on another origin")
     raise IntegrityError(f"{transport.origin.host} lists more than {_MOST_PAGES:,} pages of {what}")
+
+
+def texts(page: bytes, key: str, who: str) -> list[str]:
+    """The texts that a page lists under ``key``.
+
+    Raises:
+        IntegrityError: it has no such list.
+    """
+    value: Any = strict_json(page, f"the list of {who}")
+    values = value.get(key) if isinstance(value, dict) else None
+    if values is None and isinstance(value, dict) and key in value:  # some say null for none
+        return []
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise IntegrityError(f"{who} answers with no list of {key}")
+    return values
 
 
 def _same(url: str, other: str) -> bool:

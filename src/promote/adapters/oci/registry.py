@@ -12,7 +12,7 @@ from pathlib import Path
 from promote.adapters.oci import attached, carrying
 from promote.adapters.oci.auditing import audit
 from promote.adapters.oci.files import counted, disk, holds, room, size_of, sweep, verified, write_whole
-from promote.adapters.oci.layout import Layout
+from promote.adapters.oci.layout import Layout, layouts_in
 from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.origin import parse_origin
 from promote.adapters.oci.sending import Told, names, publish, send
@@ -58,11 +58,14 @@ def open_registry(
         if not folder:
             raise InputError("oci: names no folder", hint="for instance oci:bundles")
         root = Path(os.path.abspath(folder))  # noqa: PTH100 - lexical: a link on the way stays as the user wrote it
-        return OciRegistry(lambda name: Layout(root / name))
+        return OciRegistry(lambda name: Layout(root / name), models=lambda: layouts_in(root))
+    from promote.adapters.oci.catalog import models_below
     from promote.adapters.oci.http import open_remote
 
-    row = limits_of(parse_origin(base).host, limits)
-    return OciRegistry(open_remote(base, env, limits=row, uploads=uploads, mounts=mounts), row)
+    origin = parse_origin(base)
+    row = limits_of(origin.host, limits)
+    located = open_remote(base, env, limits=row, uploads=uploads, mounts=mounts)
+    return OciRegistry(located, row, models=lambda: models_below(origin, env))
 
 
 class OciRegistry:
@@ -71,10 +74,14 @@ class OciRegistry:
     Args:
         locate: the repository of a model.
         limits: what the registry takes at most, where that is known.
+        models: those that it holds; by default none are known.
     """
 
-    def __init__(self, locate: Callable[[str], BlobStore], limits: RegistryLimits | None = None) -> None:
-        self._locate, self._limits = locate, limits
+    def __init__(
+        self, locate: Callable[[str], BlobStore], limits: RegistryLimits | None = None,
+        models: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:  # fmt: skip
+        self._locate, self._limits, self._models = locate, limits, models
         self._stores: dict[str, BlobStore] = {}
 
     def push(self, bundle: Bundle, step: Step, *, alone: bool = True) -> Release:
@@ -155,6 +162,16 @@ class OciRegistry:
                 hint="somebody moved the tag: name the digest that was approved",
             )
         return stored
+
+    def models(self) -> tuple[str, ...]:
+        """See ``promote.ports.Registry``."""
+        return self._models()
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        """See ``promote.ports.Registry``."""
+        found = {tag for tag in self._at(name).tags() if TAG.fullmatch(tag) and not FALLBACK_TAG.fullmatch(tag)}
+        numbered = {tag: int(number[1]) for tag in found if (number := _VERSION_TAG.fullmatch(tag))}
+        return (*sorted(numbered, key=lambda tag: -numbered[tag]), *sorted(found - numbered.keys()))
 
     def fetch(self, stored: Stored, folder: str, step: Step) -> Mapping[str, str]:
         """See ``promote.ports.Registry``; a right file that is there already is kept.

@@ -88,6 +88,9 @@ class BlobStore(BlobSource, Protocol):
             Unavailable: others keep writing the list.
         """
 
+    def tags(self) -> Iterator[str]:
+        """The tags of the repository, of all kinds; none where it is not there."""
+
     def put_manifest(self, reference: str, manifest: Blob) -> None:
         """Stores a manifest or index by its digest, or names it by a tag; all that it names is there already.
 
