@@ -121,3 +121,34 @@ def test_import_contracts_hold():
     linter = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run([linter], capture_output=True, text=True, cwd=SOURCE.parents[1], check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_rollback_reads_neither_rules_nor_registries_nor_decisions_before_it_switches(tmp_path):
+    """Somebody waits for it: on a busy host these took longer than the switch."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "promote.toml").write_text(
+        '[targets.desk]\ndevice = "cpu"\ntriton = "24.10"\nreview = false\nhttp = "127.0.0.1:9"\ngrpc = "127.0.0.1:9"\n'
+        f'model_repository = "{tmp_path}/models"\n'
+    )
+    words = ["--config", "promote.toml", "rollback", "m", "--target", "desk"]
+    text = f"import sys; from promote.cli.main import run; print(run({words!r}), *sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=tmp_path)
+    code, *names = done.stdout.split()
+    assert code == "3", done.stderr  # nothing was ever deployed there
+    assert "promote.pipeline.switching" in names
+    late = (
+        "promote.core.rules.",
+        "promote.core.gates",
+        "promote.core.decisions",
+        "promote.core.referrers",
+        "promote.adapters.oci",
+    )
+    assert [name for name in names if name.startswith(late)] == []
+    assert {"mlflow", "tritonclient", "requests"}.isdisjoint(names)
+
+
+def test_every_story_can_be_asked_for():
+    import promote.pipeline as stories
+
+    assert sorted(stories._TOLD_IN) == stories.__all__
+    assert all(callable(getattr(stories, name)) or getattr(stories, name) for name in stories.__all__)

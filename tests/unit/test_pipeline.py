@@ -27,7 +27,7 @@ from promote.pipeline import (
     status,
     waiting,
 )
-from promote.pipeline.deploying import now
+from promote.pipeline.dating import now
 from promote.pipeline.noting import catch_up
 from tests.fakes.bundle import times
 from tests.fakes.world import DESK, FACTS, GUARDED, candidate, fact, fail, in_memory
@@ -612,7 +612,7 @@ def test_an_mlflow_that_never_answers_is_left_after_a_while_and_the_switch_does_
         return deployed(*args, **more)
 
     bench.ledger._part.deployed = slow
-    monkeypatch.setattr("promote.pipeline.deploying.ROLLBACK_PATIENCE", 0.2)
+    monkeypatch.setattr("promote.pipeline.returning.ROLLBACK_PATIENCE", 0.2)
     began = time.monotonic()
     back = rollback("times", DESK, "ada", bench)
     assert time.monotonic() - began < 10

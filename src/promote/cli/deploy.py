@@ -3,10 +3,10 @@
 import click
 
 from promote.cli import options
+from promote.cli.deployed import report_deployment
 from promote.cli.progress import choose
-from promote.cli.render import CODES, print_facts, print_json, print_refused, say
+from promote.cli.render import CODES, print_json, print_refused, say
 from promote.core.gates import GateFailed
-from promote.core.names import printable
 from promote.core.review import NotApproved, Rejected
 from promote.core.stages import Deployment
 from promote.core.verdict import Incompatible, Undecided
@@ -51,37 +51,3 @@ def command(config: str | None, reference: str, target_name: str, registry: str,
 def _why(outcome: "NotApproved | Rejected | GateFailed") -> str:
     """The command that explains it."""
     return "promote policy check" if isinstance(outcome, GateFailed) else "promote review show"
-
-
-def report_deployment(verb: str, deployment: Deployment, target: str, *, as_json: bool, quiet: bool) -> int:
-    """What serves now; also for ``rollback``. The last line of stdout is the reference that answers."""
-    live, former = deployment.live, deployment.former
-    reference = f"{live.repository}@{live.digest}"
-    worst = max((replay.max_absolute for replay in deployment.replays), default=0.0)
-    if as_json:
-        print_json(
-            verb, 0, reference=reference, digest=live.digest, name=live.name, version=live.version, target=target,
-            former=former.version if former else None, seconds=round(deployment.seconds, 3),
-            replays=[{"case": r.case, "protocol": r.protocol, "max_absolute": r.max_absolute} for r in deployment.replays],
-            warnings=list(deployment.warnings),
-        )  # fmt: skip
-        return 0
-    for warning in deployment.warnings:
-        say(click.style("warning: ", fg="yellow") + printable(warning, 600))
-    if not quiet:
-        _tell(deployment, target, worst)
-    click.echo(reference)
-    return 0
-
-
-def _tell(deployment: Deployment, target: str, worst: float) -> None:
-    live, former = deployment.live, deployment.former
-    say()
-    print_facts(
-        f"{live.name} version {live.version} is live on {target}",
-        {
-            "answers": f"{len(deployment.replays)} golden inputs over http and grpc, largest difference {worst:.2g}",
-            "former": f"version {former.version}, kept on disk" if former else "none",
-            "took": f"{deployment.seconds:.1f} s",
-        },
-    )

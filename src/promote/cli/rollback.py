@@ -3,7 +3,7 @@
 import click
 
 from promote.cli import options
-from promote.cli.deploy import report_deployment
+from promote.cli.deployed import report_deployment
 from promote.cli.progress import choose
 from promote.core.names import model_name
 from promote.errors import InputError

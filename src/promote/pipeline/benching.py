@@ -8,7 +8,7 @@ from promote.core.load import Cell, Figures, Measured
 from promote.core.parity import Tolerance
 from promote.core.stages import Deployed
 from promote.errors import InputError, PromoteError
-from promote.pipeline.deploying import now
+from promote.pipeline.dating import now
 from promote.pipeline.replaying import ask
 from promote.pipeline.smoking import live_version
 from promote.ports import Tensors, World

@@ -1,10 +1,9 @@
-"""One digest brought to a target, and the former one brought back. Not here: the switch itself (``switching``), and what
-MLflow is told of it (``noting``).
+"""One digest brought to a target. Not here: the switch itself (``switching``), the way back (``returning``), and what MLflow is
+told of it (``noting``).
 """
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from promote.core.facts import Target
 from promote.core.gates import GateFailed
@@ -12,14 +11,13 @@ from promote.core.review import Approved, NotApproved, Rejected, approve
 from promote.core.rules.engine import check
 from promote.core.stages import Deployed, Deployment, Stored
 from promote.core.verdict import Compatible, Incompatible, Undecided, judge
-from promote.errors import NotFound
+from promote.pipeline.dating import now
 from promote.pipeline.gating import closed
 from promote.pipeline.noting import note
 from promote.pipeline.reviewing import case_of, standing
 from promote.pipeline.switching import switch
 from promote.ports import World
 
-ROLLBACK_PATIENCE = 10.0  # seconds for MLflow, after the former version serves: somebody waits at the prompt
 Refused = NotApproved | Rejected | GateFailed | Incompatible | Undecided
 
 
@@ -100,34 +98,6 @@ def _void(approved: Approved, seen: Target, verdict: str, world: World) -> NotAp
     return None if isinstance(outcome, Approved) else outcome
 
 
-def rollback(name: str, target: Target, by: str, world: World, version: int | None = None) -> Deployment:
-    """Serves the version before the live one (or ``version``) again, from what lies on the target's disk.
-
-    Raises:
-        NotFound: nothing to go back to.
-        DeployFailed: the former version does not answer; the live one serves on.
-    """
-    with world.store.lock(name):
-        live = world.store.current(name)
-        if live is None:
-            raise NotFound(f"{name} was never deployed to {target.name}", hint="promote status shows what is there")
-        goal = _before(live, world.store.history(name), version, target)
-        world.server.require()
-        back = replace(goal, since=now(), by=by, state="live")
-        deployment = switch(live, back, target.keep, world, time.monotonic())
-    return note(deployment, target, world, patience=ROLLBACK_PATIENCE)
-
-
-def _before(live: Deployed, history: tuple[Deployed, ...], version: int | None, target: Target) -> Deployed:
-    earlier = [d for d in history if d.version != live.version]
-    chosen = [d for d in earlier if version in (None, d.version)]
-    if chosen:
-        return chosen[-1]
-    there = ", ".join(f"v{d.version}" for d in earlier) or "none"
-    wanted = f"v{version}" if version else "an earlier version"
-    raise NotFound(f"{wanted} of {live.name} never served on {target.name}", hint=f"versions to go back to: {there}")
-
-
 def _deployed(stored: Stored, by: str) -> Deployed:
     return Deployed(
         name=stored.name,
@@ -138,8 +108,3 @@ def _deployed(stored: Stored, by: str) -> Deployed:
         by=by,
         state="live",
     )
-
-
-def now() -> str:
-    """RFC 3339 UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

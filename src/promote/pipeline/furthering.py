@@ -10,7 +10,7 @@ from promote.core.facts import Target
 from promote.core.review import NOT_REQUIRED, PENDING, Review
 from promote.core.stages import Stored
 from promote.core.verdict import Compatible
-from promote.pipeline.deploying import now
+from promote.pipeline.dating import now
 from promote.ports import World
 
 

@@ -2,14 +2,19 @@
 next command that reaches it tells it what it missed.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from promote.core.facts import Target
 from promote.core.stages import Deployment
 from promote.errors import PromoteError, Unavailable
-from promote.ports import World
+
+if TYPE_CHECKING:
+    from promote.ports import World
 
 PATIENCE = 60.0  # seconds; MLflow's own retries may take minutes, and its client some to be imported on a busy host
 

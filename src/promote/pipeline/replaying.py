@@ -1,10 +1,15 @@
 """One golden case asked of a live version, and what its answer is worth."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 from promote.core.parity import ParityFailed, Tolerance, compare
 from promote.core.stages import Replay
-from promote.ports import Tensors, World
+
+if TYPE_CHECKING:
+    from promote.ports import Tensors, World
 
 PROTOCOLS = ("http", "grpc")
 

@@ -1,12 +1,17 @@
 """From the version that serves to another one, proven before the former retires; whatever fails puts the former back."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 from promote.core.golden import split
 from promote.core.stages import Deployed, Deployment, Replay
 from promote.errors import DeployFailed, NotFound, PromoteError
 from promote.pipeline.replaying import PROTOCOLS, ask
-from promote.ports import World
+
+if TYPE_CHECKING:
+    from promote.ports import World
 
 READY_SECONDS = 120.0
 

@@ -10,7 +10,6 @@ from promote.core.facts import Fact, ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.model_config import parse_config
 from promote.core.model_folder import Neighbour, backend_of, in_order, model_path, served
-from promote.core.rules.engine import check
 from promote.core.verdict import Finding, Verdict, judge
 from promote.errors import PromoteError
 from promote.wiring.parts import Parts
@@ -55,6 +54,8 @@ class Subject:
 
     def findings(self, target: Target, matrix: Matrix) -> tuple[Finding, ...]:
         """What every rule says of it."""
+        from promote.core.rules.engine import check
+
         return check(
             self.facts,
             target,
