@@ -12,6 +12,7 @@ from promote.adapters.oci.registry import open_registry
 from promote.cli.main import run
 from promote.core.passport import canonical
 from promote.core.stages import Stored
+from promote.core.variants import Kind
 from tests.fakes.hub import TOKEN, Hub
 from tests.fakes.mirrored import whole_bundle
 from tests.parts.s3_server import S3, VARIABLES
@@ -98,6 +99,23 @@ def test_a_bundle_is_copied_to_the_hub(typed: Typed, stored: Stored, hub: Hub, m
     code, out, _ = typed("verify", reference, "hf://acme/ner")
     assert code == 6
     assert "ner/1/evil.so  is no file of the bundle (4 bytes)" in out
+
+
+def test_of_an_index_the_portable_variant_is_copied_and_a_digest_names_any(typed: Typed, bucket: str) -> None:
+    registry = open_registry("oci:bundles", env={})
+    kinds = [Kind(format="onnx", precision=precision) for precision in ("fp16", "fp32")]
+    half, full = (whole_bundle(registry, "both", 1, weight, alone=False) for weight in (3.0, 2.0))
+    index = registry.gather(list(zip(kinds, (half, full), strict=True)))
+    portable = registry.resolve("both", index.named("").digest)
+    other = half if portable.digest == full.digest else full
+    code, out, err = typed("copy", "oci:bundles/both:v1", bucket)
+    assert code == 0, err
+    assert out.endswith(f"@{portable.digest}\n")
+    assert typed("verify", "oci:bundles/both:v1", bucket)[0] == 0
+    assert typed("verify", f"oci:bundles/both@{other.digest}", bucket)[0] == 6
+    code, _, err = typed("copy", f"oci:bundles/both@{other.digest}", bucket)
+    assert code == 6
+    assert f"holds version 1 of both as {portable.digest}, not {other.digest}" in err
 
 
 def test_a_mirror_is_no_source(typed: Typed, stored: Stored, bucket: str) -> None:

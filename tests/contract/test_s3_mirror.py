@@ -51,6 +51,7 @@ class Watched:
 
         def called(*args: Any, **more: Any) -> Any:
             self.calls.append(name)
+            assert name != "upload_part" or not isinstance(more["Body"], bytes)  # no part is whole in memory
             if name == self.stop and self.calls.count(name) > self.after:
                 raise KeyboardInterrupt
             return real(*args, **more)
@@ -95,6 +96,21 @@ def test_a_copy_that_was_cut_goes_on_where_it_was(s3: S3, made: Mirrored) -> Non
     assert unfinished(s3, where) == []
     assert came.sent < len(LARGE)
     assert made.verify(stored, S3Mirror(where)) == []
+
+
+def test_a_file_that_changes_while_it_is_sent_is_told(s3: S3, made: Mirrored) -> None:
+    stored = made.push("big", 1, more={"weights.bin": LARGE})
+
+    class Cut(Watched):
+        def __getattr__(self, name: str) -> Any:
+            if name == "create_multipart_upload":
+                for path in made.work.rglob("weights.bin"):
+                    with path.open("r+b") as handle:
+                        handle.truncate(PART)
+            return super().__getattr__(name)
+
+    with pytest.raises(IntegrityError, match=r"weights\.bin became shorter while it was sent"):
+        made.copy(stored, S3Mirror(place(s3), Cut()))
 
 
 def test_parts_of_other_bytes_and_uploads_left_over_do_not_stay(s3: S3, made: Mirrored) -> None:

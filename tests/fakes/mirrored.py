@@ -21,7 +21,7 @@ QUIET = Silent()
 
 def whole_bundle(
     registry: Registry, name: str, version: int, weight: float = 2.0, more: Mapping[str, bytes] | None = None,
-    passport: bytes = b"",
+    passport: bytes = b"", *, alone: bool = True,
 ) -> Stored:  # fmt: skip
     """A bundle that a server loads, pushed; ``more`` are further files of its version directory."""
     files = contents(name, version, weight) | {f"{name}/{version}/{p}": data for p, data in (more or {}).items()}
@@ -29,7 +29,7 @@ def whole_bundle(
         files[f"{name}/{version}/promote/passport.json"] = passport
     bundle = make_bundle(name=name, version=version)
     made = replace(bundle, files={path: content(data) for path, data in sorted(files.items())})
-    return registry.push(made, Steps()).stored
+    return registry.push(made, Steps(), alone=alone).stored
 
 
 @dataclass

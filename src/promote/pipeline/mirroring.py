@@ -18,7 +18,6 @@ from promote.core.model_card import CARD, may_write, write_card
 from promote.core.passport import sha256
 from promote.core.stages import Blob, Stored
 from promote.errors import InputError, IntegrityError, NotFound
-from promote.pipeline.pulling import one_of
 from promote.ports import Mirror, Progress, Registry
 
 
@@ -162,11 +161,12 @@ def _higher(stored: Stored, source: Registry, mirror: Mirror, held: Mapping[str,
     if there is None:
         return 0
     for version in reversed(higher):
+        manifest = mirror.read(manifest_path(stored.name, version)) or b""
         try:
-            other = one_of(source.find(stored.name, f"v{version}"), source, "")
-        except NotFound:
+            other = source.resolve(stored.name, sha256(manifest))
+        except NotFound:  # the registry knows no such bundle
             continue
         blob = other.files.get(config)
-        if blob is not None and blob.digest == sha256(there):
+        if other.version == version and blob is not None and blob.digest == sha256(there):
             return version
     return 0

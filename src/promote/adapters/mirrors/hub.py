@@ -5,7 +5,7 @@ What the Hub says of digests is not believed: every file is read at the commit, 
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -71,11 +71,15 @@ class HubMirror:
 
     def digests(self, sizes: Mapping[str, int], step: Step) -> dict[str, str]:
         """See ``ports.Mirror``."""
-        done, total, found = 0, sum(sizes.values()), {}
+        total, found = sum(sizes.values()), dict[str, str]()
+
+        def one(path: str, before: int) -> str:
+            return self._digest(path, sizes[path], lambda read: step.update(before + read, total))
+
+        done = 0
         for path, size in sizes.items():
-            found[path] = self._digest(path, size)
+            found[path] = one(path, done)
             done += size
-            step.update(done, total)
         return found
 
     def send(self, files: Sequence[tuple[str, Blob]], title: str, step: Step) -> int:
@@ -105,7 +109,7 @@ class HubMirror:
         if self._step is not None:
             self._step.update(min(self._moved, self._total), self._total)
 
-    def _digest(self, path: str, size: int) -> str:
+    def _digest(self, path: str, size: int, moved: Callable[[int], None]) -> str:
         """Of what lies there, no further than it may be; cut lines are tried again."""
         tried = 0
         while True:
@@ -117,6 +121,7 @@ class HubMirror:
                         read += len(chunk)
                         if read > size:
                             break
+                        moved(read)
                 return f"sha256:{found.hexdigest()}"
             except NotFound as error:
                 raise IntegrityError(

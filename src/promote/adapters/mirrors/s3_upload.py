@@ -20,7 +20,8 @@ from promote.errors import IntegrityError
 PART = 16 * 2**20
 """Bytes of a part; S3 takes 5 MiB to 5 GiB, and 10,000 parts (S3 User Guide, multipart upload limits)."""
 _MOST_PARTS = 10_000
-_AT_ONCE = 4  # parts in memory, too
+_AT_ONCE = 4
+_CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +71,26 @@ def part_size(size: int) -> int:
 
 
 def _in_parts(goal: Goal, blob: Blob, moved: Callable[[int], None]) -> int:
+    from s3transfer.utils import ReadFileChunk
+
     size = part_size(blob.size)
     upload_id, there = _begun(goal)
     count = -(-blob.size // size)
 
     def part(number: int) -> tuple[dict[str, Any], int]:
         start = (number - 1) * size
-        data = _read(blob, start, min(size, blob.size - start), goal.shown)
-        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        known = {"PartNumber": number, "ChecksumSHA256": checksum}
-        if _same(there.get(number), data, checksum):
-            moved(len(data))
-            return known | {"ETag": there[number]["ETag"]}, 0
-        with asking(f"write part {number} of {goal.shown}"):
-            asked = {"UploadId": upload_id, "PartNumber": number, "Body": data, "ChecksumSHA256": checksum}
-            answer = goal.client.upload_part(**goal.at, **asked)
-        moved(len(data))
-        return known | {"ETag": answer["ETag"]}, len(data)
+        length = min(size, blob.size - start)
+        with ReadFileChunk.from_filename(blob.path, start, length) as data:
+            checksum, md5 = _digests(data, length, goal.shown)
+            known = {"PartNumber": number, "ChecksumSHA256": checksum}
+            if _same(there.get(number), length, checksum, md5):
+                moved(length)
+                return known | {"ETag": there[number]["ETag"]}, 0
+            data.seek(0)
+            with asking(f"write part {number} of {goal.shown}"):
+                answer = goal.client.upload_part(**goal.at, **known, UploadId=upload_id, Body=data)
+        moved(length)
+        return known | {"ETag": answer["ETag"]}, length
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
@@ -121,21 +125,23 @@ def _begun(goal: Goal) -> tuple[str, dict[int, dict[str, Any]]]:
     return str(chosen["UploadId"]), parts
 
 
-def _same(there: dict[str, Any] | None, data: bytes, checksum: str) -> bool:
+def _same(there: dict[str, Any] | None, length: int, checksum: str, md5: str) -> bool:
     """Whether these bytes arrived before. Where the server tells no SHA-256 of a part, its ETag is the MD5; a wrong guess is
     found when the object is read.
     """
-    if there is None or there.get("Size") != len(data):
+    if there is None or there.get("Size") != length:
         return False
     told = there.get("ChecksumSHA256")
-    etag = str(there.get("ETag", "")).strip('"')
-    return told == checksum if told else etag == hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return told == checksum if told else str(there.get("ETag", "")).strip('"') == md5
 
 
-def _read(blob: Blob, start: int, length: int, shown: str) -> bytes:
-    with Path(blob.path).open("rb") as handle:
-        handle.seek(start)
-        data = handle.read(length)
-    if len(data) != length:
+def _digests(data: Any, length: int, shown: str) -> tuple[str, str]:
+    """SHA-256 as S3 writes it, and MD5; a part is never whole in memory."""
+    sha256, md5, read = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    while chunk := data.read(_CHUNK):
+        sha256.update(chunk)
+        md5.update(chunk)
+        read += len(chunk)
+    if read != length:
         raise IntegrityError(f"the file for {shown} became shorter while it was sent")
-    return data
+    return base64.b64encode(sha256.digest()).decode(), md5.hexdigest()
