@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,7 +13,12 @@ import pytest
 import yaml
 
 from promote.cli.main import promote
+from promote.cli.sync_log import Log
+from promote.core.agent import Agent
 from promote.core.prometheus import Figures, exposition
+from promote.core.review import APPROVED, Review
+from promote.pipeline import review_model, sync
+from tests.fakes.world import GUARDED, in_memory
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/how-to/sync.md").read_text(encoding="utf-8")
 PROMOTE = Path(sys.executable).parent / "promote"
@@ -92,3 +98,28 @@ def test_options_of_the_page_exist():
     asked = set(re.findall(r"`(--[a-z-]+)", PAGE))
     assert asked
     assert asked <= known
+
+
+def plain(lines):
+    """Without what differs from one run to the next: the time, the digest, how long it took."""
+    lines = (re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", line.strip()) for line in lines)
+    lines = (re.sub(r"sha256:[0-9a-f]{8,64}…?", "DIGEST", line) for line in lines)
+    return [re.sub(r", \d+(\.\d+)? s$", ", SECONDS", line) for line in lines]
+
+
+def test_the_lines_of_the_page_are_what_an_agent_says(capsys):
+    """Two rounds: version 3 waits for its review, then somebody agrees. The parts are in memory, the agent and its log are not."""
+    bench, target = in_memory(), replace(GUARDED, name="calypso", keep=3)
+    bench.name, bench.now = "ner", target
+    for weight in (2.0, 3.0, 4.0):
+        bench.promote(weight, target=target)
+    bench.ledger.aliases["ner", "calypso"] = 3
+    agent, log = Agent(target=target, by="root@calypso", memory={}, pause=30.0), Log(as_json=False)
+    log.line("calypso", "started", text="every 30 s")
+    for now in (1000.0, 1030.0, 1060.0):
+        for event in sync(agent, bench, now):
+            log.event("calypso", event)
+        if now == 1000.0:
+            review_model("ner", "v3", target, Review(state=APPROVED, by="ada", reason="fine"), bench)
+    shown = re.search(r"promote sync --target calypso --interval 30s\n\n(.*?)\n\n", PAGE, re.S)[1].splitlines()
+    assert plain(shown) == plain(capsys.readouterr().err.splitlines())
