@@ -108,7 +108,7 @@ def plain(lines):
 
 
 def test_the_lines_of_the_page_are_what_an_agent_says(capsys):
-    """Two rounds: version 3 waits for its review, then somebody agrees. The parts are in memory, the agent and its log are not."""
+    """Version 3 waits for its review, then somebody agrees. The parts are in memory, the agent and its log are not."""
     bench, target = in_memory(), replace(GUARDED, name="calypso", keep=3)
     bench.name, bench.now = "ner", target
     for weight in (2.0, 3.0, 4.0):
