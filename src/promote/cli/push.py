@@ -1,4 +1,7 @@
-"""``promote push``: a bundle goes from a layout or registry to another; its digest stays."""
+"""``promote push``: a bundle goes from where it was built to the registry that is deployed from; its digest stays.
+
+Not here: a directory that becomes a bundle (``push_directory``), and copies that nobody records (``copy``).
+"""
 
 import click
 
@@ -12,9 +15,10 @@ from promote.core.review import Rejected
 
 
 @click.command()
-@click.argument("reference")
+@click.argument("subject")
+@click.argument("to", metavar="[REF]", default="")
 @options.target
-@click.option("--from", "source", metavar="URL", required=True, help="Where the bundle lies: oci:FOLDER or a registry.")
+@click.option("--from", "source", metavar="URL", default="", help="Where the bundle lies: oci:FOLDER or a registry.")
 @options.registry
 @options.outputs
 @options.as_json
@@ -22,7 +26,8 @@ from promote.core.review import Rejected
 @click.pass_obj
 def command(
     config: str | None,
-    reference: str,
+    subject: str,
+    to: str,
     target_name: str,
     source: str,
     registry: str,
@@ -30,16 +35,29 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Push REFERENCE (MODEL:vN or MODEL@sha256:...) from one registry to another, byte for byte.
+    """Push a bundle, byte for byte (MODEL:vN --from URL), or a directory that becomes one (DIR REF).
 
-    Where it lies now is noted in MLflow, which must have recorded this very digest. The last line of stdout is
-    REPOSITORY@sha256:..., and says nothing of a review: `state` in --json and --outputs does. Exit code 14 where a
-    reviewer rejected the digest for the target.
+    MODEL:vN or MODEL@sha256:... with --from: where it lies now is noted in MLflow, which must have recorded this very
+    digest. The last line of stdout is REPOSITORY@sha256:..., and says nothing of a review: `state` in --json and --outputs
+    does. Exit code 14 where a reviewer rejected the digest for the target.
+
+    DIR REF: one model of a Triton repository (config.pbtxt, N/model.onnx, its data, perhaps N/promote/golden.safetensors)
+    is judged as `promote check` does, and only if it is compatible becomes the bundle REF: MODEL or MODEL:vN with HOST/PATH/ or
+    oci:FOLDER/ before it, or a place that ends with a slash. No run is known of it and no parity is proven, which its passport
+    says; MLflow is not asked. A policy must allow such bundles (directories: true) before one is deployed.
     """
+    if bool(to) == bool(source) or (to and registry):
+        raise click.UsageError(
+            "give either MODEL:vN --from URL, or DIR REF (which names the registry)", click.get_current_context()
+        )
+    if to:
+        from promote.cli.push_directory import push_directory
+
+        return push_directory(config, subject, to, target_name, outputs=outputs, as_json=as_json, quiet=quiet)
     from promote.pipeline import push_bundle
     from promote.wiring import open_wiring
 
-    name, version = options.split_reference(reference)
+    name, version = options.split_reference(subject)
     wiring = open_wiring(config, choose(quiet or as_json), registry=registry)
     origin = wiring.registry_at(source)
     target = wiring.target(target_name)

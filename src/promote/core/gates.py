@@ -11,6 +11,8 @@ from typing import Any
 
 from promote.core.decisions import REVIEW_TYPE
 from promote.core.evidence import VERDICT_TYPE
+from promote.core.layout import GOLDEN
+from promote.core.manifest import DIRECTORY
 from promote.core.names import printable
 from promote.core.policy import EVIDENCE, Terms, Threshold, Window
 from promote.errors import IntegrityError
@@ -58,6 +60,8 @@ class Told:
         version: of the model.
         metrics: of the training run.
         parity: largest absolute and relative difference of each output.
+        origin: ``directory`` where no run made it, else empty.
+        samples: golden samples are in it.
         licence: as the run's tag ``license`` says; empty where it says none.
     """
 
@@ -65,6 +69,8 @@ class Told:
     metrics: Mapping[str, float]
     parity: tuple[tuple[float, float], ...]
     licence: str
+    origin: str = ""
+    samples: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +118,8 @@ def read_passport(passport: bytes) -> Told:
             metrics={str(name): float(value) for name, value in lineage["metrics"].items()},
             parity=tuple((float(d["max_absolute"]), float(d["max_relative"])) for d in differences),
             licence=str(tags.get("license") or tags.get("licence") or ""),
+            origin=str(told.get("origin", "")),
+            samples=any(str(path).endswith(f"/{GOLDEN}") for path in told.get("files", {})),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise IntegrityError(f"the passport is not one of promote's: {type(error).__name__}") from error
@@ -122,7 +130,31 @@ def gates(terms: Terms, found: Found) -> tuple[Gate, ...]:
     metrics = [gate for name, wanted in terms.metrics.items() for gate in _metric(name, wanted, found)]
     evidence = [_evidence(name, found) for name in terms.evidence]
     frozen = [_freeze(window, found) for window in terms.freeze]
-    return (*metrics, *_parity(terms, found), *evidence, *_ages(terms, found), *_licence(terms, found), *frozen)
+    return (
+        *_directory(terms, found),
+        *metrics,
+        *_parity(terms, found),
+        *evidence,
+        *_ages(terms, found),
+        *_licence(terms, found),
+        *frozen,
+    )
+
+
+def _directory(terms: Terms, found: Found) -> list[Gate]:
+    """Nothing is said of what a run made; of what no run made nobody knows whether it answers as a trained model does."""
+    if found.told.origin != DIRECTORY:
+        return []
+    has = "golden samples" if found.told.samples else "none, so nothing could be asked of a server that loaded it"
+    return [
+        Gate(
+            "directories",
+            terms.directories,
+            "pushed from a directory: no parity was proven",
+            "a run, or directories: true",
+        ),
+        Gate("samples", found.told.samples, has, "golden samples"),
+    ]
 
 
 def _evidence(name: str, found: Found) -> Gate:

@@ -6,6 +6,7 @@ What ModelPack has no word for lies in annotations under ``io.promote.``. Not he
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -33,6 +34,8 @@ LARGEST_MANIFEST = 4 * 1024 * 1024  # OCI distribution-spec: a registry should t
 FILE_PATH = "org.cncf.model.filepath"
 TITLE = "org.opencontainers.image.title"
 _OURS = "io.promote."
+DIRECTORY = "directory"
+"""Word for a bundle that no run made."""
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
 _SETTING = re.compile(r"\.(pbtxt|json|txt|ya?ml|model|vocab|jinja)$")
 _WEB = re.compile(r"https://[a-z0-9.-]+(/[A-Za-z0-9._-]+)+")
@@ -52,8 +55,40 @@ def pack(bundle: Bundle) -> Packed:
     Source: modelpack/model-spec ``docs/spec.md``, ``docs/config.md`` and ``schema/config-schema.json`` (which allows no
     further keys); opencontainers/image-spec ``manifest.md`` and ``annotations.md``.
     """
-    files = sorted(bundle.files.items())
-    config = _content(_config(bundle, [blob.digest for _, blob in files]))
+    return _packed(sorted(bundle.files.items()), lambda digests: _config(bundle, digests), _annotations(bundle))
+
+
+def pack_files(name: str, version: int, files: Mapping[str, Blob], ours: Mapping[str, str]) -> Packed:
+    """The same of files of which no run is known, so no time and no source either.
+
+    Args:
+        name: of the model.
+        version: of it.
+        files: path -> blob.
+        ours: further annotations under ``io.promote.``.
+    """
+
+    def config(digests: list[str]) -> dict[str, Any]:
+        return {
+            "descriptor": {"name": name, "version": str(version)},
+            "config": {"format": "onnx"},
+            "modelfs": {"type": "layers", "diffIds": digests},
+        }
+
+    annotations = {"org.opencontainers.image.title": name, "org.opencontainers.image.version": str(version)}
+    own = {"model": name, "version": str(version)} | dict(ours)
+    return _packed(sorted(files.items()), config, annotations | {f"{_OURS}{key}": value for key, value in own.items()})
+
+
+def from_directory(stored: Stored) -> bool:
+    """Whether a bundle says that no run made it."""
+    return stored.annotations.get(f"{_OURS}origin") == DIRECTORY
+
+
+def _packed(
+    files: list[tuple[str, Blob]], config_of: Callable[[list[str]], dict[str, Any]], annotations: dict[str, str]
+) -> Packed:
+    config = _content(config_of([blob.digest for _, blob in files]))
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -68,7 +103,7 @@ def pack(bundle: Bundle) -> Packed:
             }
             for path, blob in files
         ],
-        "annotations": _annotations(bundle),
+        "annotations": annotations,
     }
     return Packed(_content(manifest), config)
 

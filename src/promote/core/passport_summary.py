@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from promote.core.manifest import DIRECTORY
 from promote.errors import IntegrityError
 
 OUTCOMES = ("ok", "degraded", "unknown", "broken")
@@ -38,16 +39,19 @@ def _summary(passport: dict[str, Any]) -> dict[str, str]:
     lineage, parity = passport["lineage"], passport["parity"]
     metrics = {name: float(value) for name, value in lineage["metrics"].items()}
     chosen = first_metrics(list(metrics))
-    worst, tolerance = max(parity["differences"], key=lambda d: d["max_absolute"]), parity["tolerance"]
+    tolerance, unproven = parity["tolerance"], passport.get("origin") == DIRECTORY
+    worst = {} if unproven else max(parity["differences"], key=lambda d: d["max_absolute"])
     outcomes = [finding["outcome"] for finding in passport["findings"]]
     counts = ", ".join(f"{outcomes.count(o)} {o}" for o in OUTCOMES if o in outcomes)
     files = passport["files"].values()
     experiment = f" ({lineage['experiment']})" if lineage["experiment"] else ""
     return {
-        "run": f"{lineage['run_id']}{experiment}",
+        "run": "none: it comes from a directory" if unproven else f"{lineage['run_id']}{experiment}",
         "verdict": f"{passport['verdict']} with {passport['target']['name']}: {counts}",
         "metrics": ", ".join(f"{name} {metrics[name]:.4g}" for name in chosen) or "none logged",
-        "parity": f"largest difference {worst['max_absolute']:.2g} ({worst['output']}, {worst['case']}), "
+        "parity": "not proven"
+        if unproven
+        else f"largest difference {worst['max_absolute']:.2g} ({worst['output']}, {worst['case']}), "
         f"allowed {tolerance['absolute']:g} + {tolerance['relative']:g} x value",
         "export": "; ".join(passport["plan"]["reasons"]) or passport["plan"]["format"],
         "size": f"{sum(file['size'] for file in files):,} bytes in {len(files)} files",

@@ -94,7 +94,7 @@ class Terms(_Part):
 
     ``approvals`` counts people, not words; ``self_approval``: who trained or promoted it may approve it too; ``requests``:
     a tag that somebody set in MLflow's UI counts as the approval of a person who is not known; ``identity: proven``: only
-    approvals count whose author MLflow's or GitHub's authentication names.
+    approvals count whose author MLflow's or GitHub's authentication names; ``directories``: bundles that no run made may serve.
     """
 
     metrics: dict[Name, Threshold] = Field(default_factory=dict, max_length=100)
@@ -107,6 +107,7 @@ class Terms(_Part):
     approval_days: Annotated[int, Field(ge=1, le=36500)] | None = None
     requests: bool = False
     identity: Literal["claimed", "proven"] = "claimed"
+    directories: bool = False
     freeze: tuple[Window, ...] = Field(default=(), max_length=100)
 
     @field_validator("evidence")

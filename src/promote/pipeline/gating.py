@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from promote.core.facts import Target
 from promote.core.gates import Found, Gate, GateFailed, Told, asks, gates, read_passport
 from promote.core.layout import passport_of
+from promote.core.manifest import from_directory
 from promote.core.stages import Stored
 from promote.ports import World
 
 
 def gate(stored: Stored, target: Target, world: World, *, at_target: bool = False) -> tuple[Gate, ...]:
-    """Every gate of the target's policy; nothing is asked of anybody where it has none.
+    """Every gate of the target's policy; nothing is asked of anybody where it has none, but of a bundle that no run made.
 
     Args:
         stored: the release.
@@ -23,7 +24,7 @@ def gate(stored: Stored, target: Target, world: World, *, at_target: bool = Fals
         NotFound: what serves there is not in the registry, so nothing can be held against it.
     """
     terms = world.policy.terms
-    if not asks(terms):
+    if not asks(terms) and not from_directory(stored):
         return ()
     compares = any(t.max_drop is not None or t.max_rise is not None for t in terms.metrics.values())
     found = Found(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     from promote.adapters.repository_file import Tree
+    from promote.core.directory import Directory
     from promote.core.stages import Candidate, Stored
     from promote.ports import Examined
 
@@ -120,6 +121,27 @@ class Subjects(Parts):
             if found.model.flavour != "onnx":
                 return found
             return dataclasses.replace(found, facts=self.read_facts(str(Path(found.model.root) / found.model.entry)))
+
+    def directory(self, path: str) -> "Directory":
+        """A directory that shall become a bundle, digested; see ``adapters.oci.directory``."""
+        from promote.adapters.oci.directory import read_directory
+
+        with self.progress.stage("read", path) as step:
+            found = read_directory(path, step)
+            step.say(f"{found.name} version {found.version}, {len(found.files)} files")
+        return found
+
+    def directory_subject(self, found: "Directory", target: Target) -> Subject:
+        """The same as ``promote check`` judges it.
+
+        Raises:
+            InputError, IntegrityError: its model or configuration cannot be read.
+        """
+        gpu = self.matrix.complete(target).host.compute_capability
+        subjects, faults = self.model_subjects((found.path,), whole=False, capability=gpu.value if gpu else "")
+        for _, error in faults:
+            raise error
+        return subjects[0]
 
     def tree(self, path: str) -> "Tree":
         """The models of Triton repositories at or below a folder, and the model files outside of these."""
