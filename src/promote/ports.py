@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from promote.core.cargo import Cargo, Landed
+from promote.core.events import Actor
 from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.faults import Audit, Fault
 from promote.core.load import Cell, Figures, Measured
@@ -408,6 +409,27 @@ class Ledger(Protocol):
     def report(self, name: str, version: int, target: str, by: str, text: str) -> None:
         """Notes on the version what the agent of a host says of it, each host for itself."""
 
+    def events(self, name: str, version: int) -> Mapping[str, str]:
+        """The events that lie on this version, **not** checked: key -> line, see ``core.chain.read_texts``.
+
+        Raises:
+            NotFound: no such version.
+        """
+
+    def keep_events(self, name: str, version: int, lines: Mapping[str, str]) -> None:
+        """Puts events on this version, by their keys; others there stay.
+
+        Raises:
+            NotFound: no such version.
+        """
+
+    def withdraw(self, name: str, version: int, by: str, reason: str) -> None:
+        """Shows that nobody may deploy this version any more, who said so, and why.
+
+        Raises:
+            NotFound: no such version.
+        """
+
     def desired(self, target: str) -> Mapping[str, Desired]:
         """Model -> the promoted version that carries the target's alias; models without one are left out."""
 
@@ -551,6 +573,18 @@ class FiguresBook(Protocol):
         """All that were kept of a model there."""
 
 
+class Books(Protocol):
+    """Where what happened is written down."""
+
+    @property
+    def registry(self) -> Registry:
+        """Where bundles live."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where a person looks."""
+
+
 class World(Protocol):
     """All that a story may touch, chosen by ``wiring``; a part is opened when it is first asked for."""
 
@@ -586,6 +620,10 @@ class World(Protocol):
     def ledger(self) -> Ledger:
         """Where a person looks."""
 
+    @property
+    def actor(self) -> Actor:
+        """Who types this command, as far as anybody vouches for it; may ask MLflow."""
+
     def examine(self, stored: Stored, files: Mapping[str, str]) -> Examined:
         """Reads a fetched bundle, and measures the target.
 
@@ -615,6 +653,7 @@ class World(Protocol):
 
 
 __all__ = [
+    "Books",
     "Examined",
     "Exporter",
     "FiguresBook",

@@ -551,3 +551,46 @@ def test_the_page_names_where_the_bundle_lies_now(real, name):
     seen = mlflow.MlflowClient(real.uri, registry_uri=real.uri).get_model_version(name, str(version))
     assert seen.tags["promote.reference"] == there.reference
     assert seen.description == f"**ner**, bundle: `{there.reference}`"
+
+
+def test_events_are_kept_each_under_its_own_key_and_two_writers_lose_nothing(part, name):
+    version, _ = part.recorded(name)
+    assert part.open().events(name, version) == {}
+    lines = {f"20261124T10000{n}.000000Z.{n:016x}": f"event {n} <b>" for n in range(8)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda one: part.open().keep_events(name, version, dict([one])), lines.items()))
+    part.open().keep_events(name, version, dict([next(iter(lines.items()))]))
+    assert part.open().events(name, version) == lines
+    with pytest.raises(NotFound):
+        part.open().events(name, version + 1)
+    with pytest.raises(NotFound):
+        part.open().keep_events(name, version + 1, lines)
+
+
+def test_an_event_may_be_long(part, name):
+    version, _ = part.recorded(name)
+    part.open().keep_events(name, version, {"20261124T100000.000000Z.0": "x" * 60_000})
+    assert len(part.open().events(name, version)["20261124T100000.000000Z.0"]) == 60_000
+
+
+def test_a_withdrawn_version_is_rejected_for_every_target_and_stays_so(part, name):
+    version, release = part.recorded(name)
+    part.open().decide(name, version, "calypso", Review(state="approved", digest=release.stored.digest, by="bob"))
+    part.open().withdraw(name, version, "ada@desk", "drops <b>ships</b>")
+    part.open().record(release, "id1", REPORT)
+    for target in ("calypso", "orin"):
+        said = part.open().review(name, version, target)
+        assert (said.state, said.by, said.reason) == ("rejected", "ada@desk", "withdrawn: drops <b>ships</b>")
+    assert part.open().versions(name) == (version,)
+    with pytest.raises(NotFound):
+        part.open().withdraw(name, version + 1, "ada@desk", "no such")
+
+
+def test_mlflows_page_says_that_a_version_is_withdrawn(real, name):
+    version, release = real.recorded(name)
+    real.open().withdraw(name, version, "ada@desk", "drops ships")
+    real.open().record(release, "id1", REPORT)
+    from mlflow import MlflowClient
+
+    tags = MlflowClient(real.uri, real.uri).get_model_version(name, str(version)).tags
+    assert (tags["promote.state"], tags["promote.withdrawn"]) == ("withdrawn", "drops ships")

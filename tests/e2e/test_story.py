@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from promote.core.chain import EVENTS_TYPE
 from tests.e2e.project import Project
 from tests.fakes.factory import LABELS, log_run
 
@@ -311,7 +312,7 @@ def test_a_bundle_is_promoted_for_a_further_target_and_keeps_its_digest(
     at = ("--registry", f"{registry.host}/further") if where == "registry" else ()
     name = f"further-{where}"
     made = project("model", runs(kind), "--target", "local", "--name", name, *at).last
-    assert project("inspect", f"{name}:v1", *at, "--json").json["referrers"] == []
+    assert {r["type"] for r in project("inspect", f"{name}:v1", *at, "--json").json["referrers"]} == {EVENTS_TYPE}
     planned = project("model", f"{name}:v1", "--target", "careful", "--dry-run", *at)
     assert "nothing was attached" in planned.err
     first = project("model", f"{name}:v1", "--target", "careful", *at)
@@ -320,16 +321,20 @@ def test_a_bundle_is_promoted_for_a_further_target_and_keeps_its_digest(
     again = project("model", made, "--target", "careful", "--json").json
     assert (again["digest"], again["review"]) == (made.partition("@")[2], "pending")
     shown = project("inspect", made, "--json").json
-    assert [(r["digest"], r["type"]) for r in shown["referrers"]] == [
-        (again["evidence"], "application/vnd.promote.verdict.v1+json")
-    ]
-    assert shown["referrers"][0]["annotations"]["io.promote.target"] == "careful"
+    (verdict,) = [r for r in shown["referrers"] if r["type"] != EVENTS_TYPE]
+    assert (verdict["digest"], verdict["type"]) == (again["evidence"], "application/vnd.promote.verdict.v1+json")
+    assert verdict["annotations"]["io.promote.target"] == "careful"
     project("review", "approve", made, "--target", "careful", "--reason", "the same bytes")
     assert project("model", made, "--target", "careful", "--json").json["review"] == "approved"
     refused = project("model", made, "--target", refuses, code=code)
     assert "nothing was attached" in refused.err
     kinds = [r["type"] for r in project("inspect", made, "--json").json["referrers"]]
-    assert kinds == ["application/vnd.promote.verdict.v1+json", "application/vnd.promote.review.v1+json"]
+    assert kinds.count("application/vnd.promote.verdict.v1+json") == 1
+    told = project("history", name, *at, "--json").json["events"]
+    assert [(e["kind"], e["target"], e["where"]) for e in told] == [
+        ("built", "", "both"), ("checked", "local", "both"), ("pushed", "", "both"),
+        ("checked", "careful", "both"), ("requested", "careful", "both"), ("approved", "careful", "both"),
+    ]  # fmt: skip
     assert "is a list of referrers" in project("inspect", made.replace("@sha256:", ":sha256-"), code=3).err
 
 

@@ -43,6 +43,8 @@ class Version:
     report: dict[str, bytes] = field(default_factory=dict)
     authors: frozenset[str] = frozenset()
     serves: dict[str, str] = field(default_factory=dict)  # target -> "state digest"
+    withdrawn: tuple[str, str] | None = None  # by, reason
+    events: dict[str, str] = field(default_factory=dict)  # key -> line
     agents: dict[tuple[str, str], str] = field(default_factory=dict)  # target, host -> words
     figures: dict[str, float] = field(default_factory=dict)
 
@@ -106,6 +108,8 @@ class FakeLedger:
         return tuple(sorted((number for number, version in there.items() if version.digest), reverse=True))
 
     def review(self, name: str, version: int, target: str) -> Review:
+        if gone := self._version(name, version).withdrawn:
+            return Review(state=REJECTED, by=gone[0], reason=f"withdrawn: {gone[1]}")
         return self._version(name, version).reviews.get(target, Review())
 
     def decide(self, name: str, version: int, target: str, review: Review) -> None:
@@ -141,11 +145,20 @@ class FakeLedger:
         if state == "live" and alias:
             self.aliases[name, target] = version
 
+    def events(self, name: str, version: int) -> Mapping[str, str]:
+        return dict(self._version(name, version).events)
+
+    def keep_events(self, name: str, version: int, lines: Mapping[str, str]) -> None:
+        self._version(name, version).events.update(lines)
+
+    def withdraw(self, name: str, version: int, by: str, reason: str) -> None:
+        self._version(name, version).withdrawn = (by, reason)
+
     def desired(self, target: str) -> Mapping[str, Desired]:
         found = {}
         for (name, one), number in self.aliases.items():
             version = self._version(name, number)
-            review = version.reviews.get(target, Review())
+            review = self.review(name, number, target)
             same = review.digest == version.digest or (review.state == REJECTED and not review.digest)
             if one == target:
                 found[name] = Desired(number, version.digest, review.state if same else PENDING)

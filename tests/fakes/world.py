@@ -9,6 +9,7 @@ import numpy as np
 
 from promote.adapters.repository_file import read_model
 from promote.core.bundle_files import read_config
+from promote.core.events import Actor
 from promote.core.facts import Fact, HostFacts, ModelFacts, Target
 from promote.core.golden import join
 from promote.core.layout import content
@@ -142,6 +143,7 @@ class Bench:
     now: Target = DESK
     policy: Policy = field(default_factory=Policy)
     figures: Any = field(default_factory=NoFigures)
+    actor: Actor = field(default_factory=lambda: Actor("ada@desk", "claimed"))
 
     def examine(self, stored, files):
         """As the target is ``now``; the model's facts are those that its export had."""

@@ -85,6 +85,8 @@ COMMANDS = {
     "verify-help": ("verify", "--help"),
     "list-help": ("list", "--help"),
     "inspect-help": ("inspect", "--help"),
+    "history-help": ("history", "--help"),
+    "withdraw-help": ("withdraw", "--help"),
     "review-help": ("review", "--help"),
     "policy-check-help": ("policy", "check", "--help"),
     "template-help": ("template", "--help"),

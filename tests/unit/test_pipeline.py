@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from promote.core.decisions import REVIEW_TYPE, decisions_of
+from promote.core.chain import chain_of, key_of, read_referrers
+from promote.core.decisions import decisions_of
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Fact, ModelFacts, NodeUse
 from promote.core.gates import GateFailed
@@ -37,6 +38,20 @@ from tests.unit.test_operators import MATRIX as WITH_KERNELS
 KERNELS = WITH_KERNELS.kernels
 
 
+# What it takes to write an event down.
+KEPT = ["registry.resolve", "registry.referrers", "ledger.events", "registry.attach", "ledger.keep_events"]
+
+
+def kinds(bench, version="v1"):
+    """The kinds of events that lie with a bundle, in order; MLflow has the same."""
+    stored = bench.registry.resolve("times", version)
+    told = read_referrers(bench.registry.referrers(stored), stored)
+    chain = chain_of(told.lines, ("times", stored.version, stored.digest))
+    assert (told.faults, chain.faults) == ((), ())
+    assert {key_of(line): line.text for line in chain.lines} == bench.ledger.events("times", stored.version)
+    return [line.event.kind.value for line in chain.lines]
+
+
 @pytest.fixture
 def bench():
     return in_memory()
@@ -57,6 +72,7 @@ def test_a_run_is_found_exported_proven_and_only_then_reserved_pushed_and_record
         "ledger.begin",
         "ledger.desired",
         "ledger.record",
+        *KEPT,
     ]
     assert [line.split(":")[0] for line in bench.progress.told if ": " in line][:7] == [
         "find", "plan", "export", "parity", "check", "push", "record",
@@ -182,11 +198,11 @@ def test_a_further_target_gets_evidence_on_the_same_digest_and_waits_for_its_rev
     bench.log.clear()
     promoted = further(bench, HARBOUR)
     assert bench.log == [
-        "registry.resolve", "ledger.review", "registry.referrers", "registry.attach", "ledger.decide",
+        "registry.resolve", "ledger.review", "registry.referrers", "registry.attach", *KEPT, "ledger.decide",
     ]  # fmt: skip
     assert (promoted.new, promoted.review, promoted.verdict.subject) == (True, "pending", stored)
     assert bench.registry.resolve("times", "v1") == stored
-    (referrer,) = bench.registry.referrers(stored)
+    (referrer,) = bench.registry.referrers(stored, VERDICT_TYPE)
     assert (referrer.digest, referrer.artifact_type) == (promoted.evidence, VERDICT_TYPE)
     assert {k: v for k, v in referrer.annotations.items() if k in (TARGET, VERDICT)} == {
         TARGET: "harbour", VERDICT: "compatible",
@@ -196,6 +212,7 @@ def test_a_further_target_gets_evidence_on_the_same_digest_and_waits_for_its_rev
     assert (evidence["bundle"], evidence["verdict"]) == (stored.digest, "compatible")
     assert evidence["target"]["name"] == "harbour"
     assert isinstance(bench.deploy(1, HARBOUR), NotApproved)
+    assert kinds(bench) == ["built", "checked", "pushed", "checked", "requested", "refused"]
 
 
 def test_the_same_verdict_again_attaches_nothing_and_another_one_does(bench):
@@ -207,7 +224,10 @@ def test_the_same_verdict_again_attaches_nothing_and_another_one_does(bench):
     assert other.new
     assert other.verdict.word == "degraded"
     stored = bench.registry.resolve("times", "v1")
-    assert {r.annotations[VERDICT] for r in bench.registry.referrers(stored)} == {"compatible", "degraded"}
+    assert {r.annotations[VERDICT] for r in bench.registry.referrers(stored, VERDICT_TYPE)} == {
+        "compatible",
+        "degraded",
+    }
 
 
 def test_a_decision_about_the_digest_is_kept_and_one_about_another_is_not(bench):
@@ -231,7 +251,7 @@ def test_a_version_that_mlflow_does_not_know_gets_no_evidence(bench):
     bench.ledger.versions_of.clear()
     with pytest.raises(NotFound):
         further(bench, HARBOUR)
-    assert bench.registry.referrers(stored) == ()
+    assert bench.registry.referrers(stored, VERDICT_TYPE) == ()
 
 
 def test_a_broken_finding_makes_no_compatible_bundle():
@@ -251,8 +271,8 @@ def test_a_decision_is_about_the_digest_that_the_tag_names_now(bench):
     assert isinstance(outcome, Approved)
     shown = bench.ledger.review("times", 1, "desk")
     assert (shown.state, shown.digest, shown.by, shown.reason) == (APPROVED, digest, "ada", "good")
-    (referrer,) = bench.registry.referrers(stored, REVIEW_TYPE)
-    assert decisions_of([referrer], stored, "desk") == (("desk", review),)
+    assert decisions_of(bench.registry.referrers(stored), stored, "desk") == (("desk", review),)
+    assert kinds(bench) == ["built", "checked", "pushed", "approved"]
     assert (review.by, review.reason, review.verdict) == ("ada", "good", "compatible")
 
 
@@ -285,11 +305,12 @@ def test_what_is_asked_for_in_mlflow_is_an_approval_only_by_policy(bench):
     refused = bench.deploy(1, GUARDED)
     assert "asked for in MLflow by somebody who is not known" in refused.reason
     stored = bench.registry.resolve("times", "v1")
-    assert bench.registry.referrers(stored) == ()
+    assert kinds(bench) == ["built", "checked", "pushed", "requested", "refused"]
     bench.policy = Policy(Terms(requests=True), "promotion_policy.yaml", "sha256:" + "5" * 64)
     assert bench.deploy(1, GUARDED).live.version == 1
     ((_, kept),) = decisions_of(bench.registry.referrers(stored), stored, "desk")
     assert (kept.by, kept.how, kept.policy) == ("not known", "requested", bench.policy.digest)
+    assert kinds(bench) == ["built", "checked", "pushed", "requested", "refused", "approved", "deployed"]
     assert bench.ledger.review("times", 1, "desk").by == "not known"
 
 
@@ -677,7 +698,8 @@ def test_the_host_is_measured_and_judged_anew_before_anything_is_placed(bench):
     refused = bench.deploy(1)
     assert isinstance(refused, Incompatible)
     assert [f.rule for f in refused.findings if f.outcome.value == "broken"] == ["memory-fit"]
-    assert bench.log == ["registry.resolve", "registry.fetch", "examine"]
+    judged = ["registry.resolve", "registry.referrers", "registry.fetch", "examine"]
+    assert bench.log == [*judged, "registry.resolve", *KEPT]  # and why it was refused
     assert not bench.store.placed
     assert not any(words[0] == "load" for words in bench.server.asked)
     bench.now = DESK
@@ -746,7 +768,7 @@ def test_a_rollback_serves_the_former_version_without_a_registry(bench):
     assert len(back.replays) == 4
     standing(bench)
     assert [line.version for line in bench.store.history("times")] == [1, 2, 1]
-    assert bench.log == ["ledger.deployed", "ledger.deployed"]
+    assert {asked.partition(".")[0] for asked in bench.log} == {"ledger"}
 
 
 def test_a_rollback_of_a_rollback_goes_forward_again(bench):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from promote.core.chain import read_referrers
 from promote.core.review import APPROVED, REJECTED, Review
 from promote.errors import IntegrityError, NotFound
 from promote.pipeline import push_bundle, review_model
@@ -34,8 +35,11 @@ def test_the_digest_stays_and_mlflow_names_the_new_place(bench, tmp_path):
     assert came.received.stored.digest == goal.registry.resolve(stored.name, "v1").digest == stored.digest
     assert goal.registry.blobs.keys() >= {blob.digest for blob in stored.files.values()}
     assert bench.log == [
-        "ledger.recorded", "registry.fetch", "registry.read", "ledger.located"
+        "ledger.recorded", "registry.fetch", "registry.read", "ledger.located", "registry.referrers", "ledger.events",
     ]  # fmt: skip
+    for registry in (bench.registry, goal.registry):  # what happened before came along
+        told = read_referrers(registry.referrers(registry.resolve(stored.name, "v1")), stored)
+        assert [line.event.kind for line in told.lines][:3] == ["built", "checked", "pushed"]
     again = push()
     assert again.received.sent == 0
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promote.core.decisions import REVIEW_TYPE, decision_annotations, decisions_of
+from promote.core.chain import EVENTS, EVENTS_TYPE, Chain, annotations_of, content_of, follow
+from promote.core.decisions import REVIEW_TYPE, decision_event, decisions_of, first_form_events, kinds_of
 from promote.core.facts import Fact, HostFacts, Target
 from promote.core.policy import Terms
-from promote.core.referrers import Referrer
+from promote.core.referrers import Referrer, pack_referrer
 from promote.core.review import (
     APPROVED,
     CLAIMED,
@@ -174,20 +175,72 @@ def referrer(annotations, kind=REVIEW_TYPE):
     return Referrer(digest=OTHER, size=1, artifact_type=kind, annotations=annotations)
 
 
-@given(st.text(max_size=50), st.text(max_size=50), st.dictionaries(st.sampled_from(["gpu", "driver"]), st.text()))
-def test_a_decision_is_read_back_from_its_annotations_and_its_words_stay_on_one_line(by, reason, host):
-    told = decision_annotations("calypso", yes(by, reason=reason, host=host))
-    ((target, read),) = decisions_of([referrer(told)], STORED)
+def listed(*lines, restored=False):
+    """A list of referrers with one that holds these lines."""
+    told = annotations_of(lines, restored=restored)
+    manifest = pack_referrer(STORED, EVENTS_TYPE, content_of(lines), told).manifest
+    return [Referrer(digest=manifest.digest, size=manifest.size, artifact_type=EVENTS_TYPE, annotations=told)]
+
+
+def lines_of(*decisions, target="calypso"):
+    return follow(Chain(), (decision_event(STORED, target, one) for one in decisions), "2026-11-24T10:00:00.5Z")
+
+
+@given(
+    st.text(max_size=50), st.text(max_size=50), st.dictionaries(st.sampled_from(["gpu", "driver"]), st.text(min_size=1))
+)
+def test_a_decision_is_read_back_from_its_event_and_its_words_stay_on_one_line(by, reason, host):
+    ((target, read),) = decisions_of(listed(*lines_of(yes(by, reason=reason, host=host))), STORED)
     assert (target, read.state, read.digest, read.at) == ("calypso", APPROVED, ONE, yes().at)
     assert all(text.isprintable() for text in (read.by, read.reason, *read.host.values()))
     assert read.host.keys() == host.keys()
 
 
+FIRST_FORM = {  # as they were attached before there were events
+    "org.opencontainers.image.created": "2026-11-24T10:00:00.000Z", "io.promote.target": "calypso",
+    "io.promote.review.state": "approved", "io.promote.review.by": "ada", "io.promote.review.how": "claimed",
+    "io.promote.review.at": "2026-11-24T10:00:00.000Z", "io.promote.review.host": '{"gpu": "RTX 6000 Ada"}\n',
+}  # fmt: skip
+
+
+def test_a_decision_of_the_first_form_still_counts_and_stands_in_the_history():
+    ((target, read),) = decisions_of([referrer(FIRST_FORM)], STORED)
+    assert (target, read) == ("calypso", yes(host={"gpu": "RTX 6000 Ada"}))
+    assert isinstance(decided(read), Approved)
+    (event,) = first_form_events([referrer(FIRST_FORM)], STORED)
+    assert (event.kind, event.by, event.target, event.bundle) == ("approved", "ada", "calypso", ONE)
+    assert kinds_of([referrer(FIRST_FORM)], STORED) == kinds_of(listed(*lines_of(yes())), STORED) == {REVIEW_TYPE}
+
+
 def test_what_is_no_decision_for_this_target_is_left_out():
-    told = decision_annotations("calypso", yes())
+    told = FIRST_FORM
     assert decisions_of([referrer(told)], STORED, "orin") == ()
+    assert decisions_of(listed(*lines_of(yes())), STORED, "orin") == ()
     assert decisions_of([referrer(told, "application/json")], STORED) == ()
     assert decisions_of([referrer(told | {"io.promote.review.state": "fine"})], STORED) == ()
     unlike = decisions_of([referrer(told | {"io.promote.review.host": "[" * 9999})], STORED)[0][1]
     known = replace(CALYPSO, host=replace(CALYPSO.host, triton=Fact("26.04", "test")))
     assert "the target has changed since" in refused(unlike, target=known)
+
+
+def test_an_approval_that_came_back_from_mlflow_allows_nothing_and_a_no_does_stop():
+    back = [decision for _, decision in decisions_of(listed(*lines_of(yes(), no()), restored=True), STORED)]
+    assert [decision.state for decision in back] == [REJECTED]
+
+
+def test_an_approval_whose_list_tells_another_line_than_was_attached_counts_for_nothing():
+    (one,) = listed(*lines_of(no("eve")))
+    forged = replace(
+        one, annotations=one.annotations | {EVENTS: one.annotations[EVENTS].replace("rejected", "approved")}
+    )
+    assert decisions_of([forged], STORED) == ()
+    assert [decision.state for _, decision in decisions_of([one], STORED)] == [REJECTED]
+
+
+def test_what_was_withdrawn_serves_nowhere_whoever_agreed():
+    for target in (CALYPSO, Target(name="local", review=False)):
+        case = Case(decisions=(yes(),), withdrawn="withdrawn by eve: drops ships", moment=NOON)
+        answer = approve(STORED, target, case)
+        assert isinstance(answer, Rejected)
+        assert answer.reason == "ner v7 was withdrawn by eve: drops ships"
+        assert isinstance(approve(STORED, target, replace(case, withdrawn="")), Approved)

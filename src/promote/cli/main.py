@@ -39,6 +39,8 @@ VERBS: dict[str, str] = {
     "verify": "Read every byte of a bundle and hold it against its digest.",
     "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",
+    "history": "Tell what happened to a model's versions, or what served at a time, and on whose word.",
+    "withdraw": "Mark a bad version, so that no target takes it any more.",
     "policy": "Say whether the policy lets a release serve on a target, and why.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",
     "rollback": "Serve the version before, in one command.",

@@ -8,7 +8,7 @@ import click
 from promote.cli import options
 from promote.cli.progress import Silent
 from promote.cli.render import print_facts, print_json, print_table, say
-from promote.core.decisions import LONGEST_REASON
+from promote.core.events import LONGEST_REASON
 from promote.core.passport import plain
 from promote.core.review import APPROVED, NOT_KNOWN, NOT_REQUIRED, PENDING, REJECTED, Approved, Review
 

@@ -1,52 +1,83 @@
-"""A person's decision as it is kept: a referrer of the bundle, told in its annotations and as JSON. Pure.
+"""A person's decision as it is kept: an event of the bundle. Decisions of the first form, a referrer each, are read too. Pure.
 
 What writes it must be allowed to write to the registry, which a tag of MLflow does not prove. Not here: what it allows
-(``core.review``), nor attaching it (``adapters.oci``).
+(``core.review``), nor keeping it (``pipeline.recording``).
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from promote.core.chain import EVENTS_TYPE, read_referrers
+from promote.core.events import LONGEST_REASON, Actor, Event, Kind, Line, event_of
 from promote.core.names import printable
-from promote.core.passport import canonical, plain
-from promote.core.referrers import CREATED, Referrer
+from promote.core.referrers import Referrer
 from promote.core.review import APPROVED, REJECTED, Review
 from promote.core.stages import Stored
 
 REVIEW_TYPE = "application/vnd.promote.review.v1+json"
-SCHEMA = "promote.review/1"
+"""Of the first form; also what a policy's ``evidence: [review]`` asks for, in whichever form."""
 TARGET = "io.promote.target"
-LONGEST_REASON = 2000
 _FIELD = "io.promote.review."
 _TEXTS = ("state", "by", "reason", "how", "at", "verdict", "policy")
+_HOST = "host."
 
 
-def write_decision(stored: Stored, target: str, review: Review) -> bytes:
-    """The decision's bytes."""
-    head = {"schema": SCHEMA, "name": stored.name, "version": stored.version, "bundle": stored.digest, "target": target}
-    return canonical(head | {"decision": plain(review)})
-
-
-def decision_annotations(target: str, review: Review) -> dict[str, str]:
-    """What a list of referrers tells of the decision: all of it, so that nobody has to fetch it to know."""
-    told = {_FIELD + name: str(getattr(review, name)) for name in _TEXTS if getattr(review, name)}
-    return {CREATED: review.at, TARGET: target, _FIELD + "host": canonical(dict(review.host)).decode()} | told
+def decision_event(stored: Stored, target: str, review: Review) -> Event:
+    """The event of a decision."""
+    told = {"verdict": review.verdict, "policy": review.policy} | {f"{_HOST}{k}": v for k, v in review.host.items()}
+    return event_of(
+        stored, Kind(review.state), Actor(review.by, review.how), review.at, target=target, reason=review.reason,
+        more={key: value for key, value in told.items() if value},
+    )  # fmt: skip
 
 
 def decisions_of(referrers: Iterable[Referrer], stored: Stored, target: str = "") -> tuple[tuple[str, Review], ...]:
-    """Target and decision of each referrer that is one, oldest first; about one target where one is named.
+    """Target and decision of each referrer or event that is one, oldest first; about one target where one is named.
 
-    A decision in words that are not ours is left out: it allows nothing and forbids nothing.
+    A decision in words that are not ours is left out: it allows nothing and forbids nothing. An approval that came back from
+    MLflow allows nothing: whoever may tag may write one there.
     """
-    found = []
-    for referrer in referrers:
-        told, about = referrer.annotations, referrer.annotations.get(TARGET, "")
-        fields = {name: printable(told.get(_FIELD + name, ""), LONGEST_REASON) for name in _TEXTS}
-        if referrer.artifact_type != REVIEW_TYPE or target not in ("", about):
-            continue
-        if fields["state"] in (APPROVED, REJECTED):
-            found.append((about, Review(digest=stored.digest, host=_host(told.get(_FIELD + "host", "")), **fields)))
-    return tuple(sorted(found, key=lambda pair: pair[1].at))
+    all_of_them = tuple(referrers)
+    told = read_referrers(all_of_them, stored)
+    found = [pair for referrer in all_of_them for pair in _first_form(referrer, stored)]
+    for line in told.lines:
+        event = line.event
+        counts = event.kind is Kind.REJECTED or (event.kind is Kind.APPROVED and line.digest not in told.restored)
+        if counts and event.bundle == stored.digest:
+            found.append((event.target, review_of(line)))
+    return tuple(sorted((pair for pair in found if target in ("", pair[0])), key=lambda pair: pair[1].at))
+
+
+def review_of(line: Line) -> Review:
+    """The decision that an event tells."""
+    event = line.event
+    return Review(
+        state=event.kind.value, digest=event.bundle, by=event.by, how=event.how, reason=event.reason, at=event.at,
+        verdict=event.more.get("verdict", ""), policy=event.more.get("policy", ""),
+        host={key.removeprefix(_HOST): value for key, value in event.more.items() if key.startswith(_HOST)},
+    )  # fmt: skip
+
+
+def kinds_of(referrers: Iterable[Referrer], stored: Stored) -> frozenset[str]:
+    """The kinds of evidence that refer to a bundle; a decision is one of its own, in whichever form it lies there."""
+    all_of_them = tuple(referrers)
+    decided = {REVIEW_TYPE} if decisions_of(all_of_them, stored) else set()
+    return frozenset({referrer.artifact_type for referrer in all_of_them} - {EVENTS_TYPE} | decided)
+
+
+def _first_form(referrer: Referrer, stored: Stored) -> list[tuple[str, Review]]:
+    """A decision that is a referrer of its own, told in annotations; one at most."""
+    told: Mapping[str, str] = referrer.annotations
+    fields = {name: printable(told.get(_FIELD + name, ""), LONGEST_REASON) for name in _TEXTS}
+    if referrer.artifact_type != REVIEW_TYPE or fields["state"] not in (APPROVED, REJECTED):
+        return []
+    return [(told.get(TARGET, ""), Review(digest=stored.digest, host=_host(told.get(_FIELD + "host", "")), **fields))]
+
+
+def first_form_events(referrers: Iterable[Referrer], stored: Stored) -> tuple[Event, ...]:
+    """Decisions of the first form as events; they have no place in the chain."""
+    found = [pair for referrer in referrers for pair in _first_form(referrer, stored)]
+    return tuple(decision_event(stored, target, review) for target, review in found)
 
 
 def _host(text: str) -> dict[str, str]:

@@ -85,6 +85,7 @@ class Case:
         terms: the policy's.
         authors: who trained and who promoted it.
         verdict: word of the verdict as it is now; empty where it is not known.
+        withdrawn: who withdrew the bundle and why; empty where nobody did.
         moment: now.
     """
 
@@ -93,11 +94,17 @@ class Case:
     terms: Terms = field(default_factory=Terms)
     authors: frozenset[str] = frozenset()
     verdict: str = ""
+    withdrawn: str = ""
     moment: datetime.datetime
 
 
 def approve(stored: Stored, target: Target, case: Case) -> Approved | NotApproved | Rejected:
-    """Whether this digest may serve on this target: each person's last word counts, and one no is a no."""
+    """Whether this digest may serve on this target: each person's last word counts, and one no is a no.
+
+    What was withdrawn serves nowhere, whoever agreed to it.
+    """
+    if case.withdrawn:
+        return Rejected(f"{stored.name} v{stored.version} was {case.withdrawn}")
     if not target.review:
         return Approved(stored, target, Review(state=APPROVED, digest=stored.digest, reason="no review required"))
     words = last_words(case.decisions, stored.digest)

@@ -13,6 +13,7 @@ from promote.core.stages import Deployed, Deployment, Stored
 from promote.core.verdict import Compatible, Incompatible, Undecided, judge
 from promote.pipeline.dating import now
 from promote.pipeline.gating import closed
+from promote.pipeline.happening import refusals
 from promote.pipeline.noting import note
 from promote.pipeline.reviewing import case_of, standing
 from promote.pipeline.switching import switch
@@ -38,6 +39,12 @@ def deploy(
     Raises:
         DeployFailed: the target refused it or answered wrongly; the former version serves.
     """
+    with refusals(name, reference, target, by, world) as told:
+        outcome = told(_deploy(name, reference, target, by, world))
+    return note(outcome, target, world, lead=lead) if isinstance(outcome, Deployment) else outcome
+
+
+def _deploy(name: str, reference: str, target: Target, by: str, world: World) -> Deployment | Refused:
     with world.progress.stage("resolve", name) as step:
         approved = _approved(name, reference, target, world)
         if not isinstance(approved, Approved):
@@ -47,8 +54,7 @@ def deploy(
             return failed
         step.say(f"version {approved.stored.version}, {approved.stored.digest}")
     with world.store.lock(name):
-        outcome = _bring_up(approved, by, world)
-    return note(outcome, target, world, lead=lead) if isinstance(outcome, Deployment) else outcome
+        return _bring_up(approved, by, world)
 
 
 def _approved(name: str, reference: str, target: Target, world: World) -> Approved | NotApproved | Rejected:

@@ -11,6 +11,7 @@ from promote.core.review import NOT_REQUIRED, PENDING, Review
 from promote.core.stages import Stored
 from promote.core.verdict import Compatible
 from promote.pipeline.dating import now
+from promote.pipeline.happening import furthered
 from promote.ports import World
 
 
@@ -45,6 +46,7 @@ def promote_further(verdict: Compatible[Stored], target: Target, world: World) -
         told = annotations_of(verdict, evidence, now())
         digest = there[0].digest if there else world.registry.attach(stored, VERDICT_TYPE, evidence, told)
         step.say("was there already" if there else digest)
+    furthered(stored, target, verdict, digest, world)
     state = NOT_REQUIRED
     if target.review:
         decided = review.state != PENDING and review.digest == stored.digest

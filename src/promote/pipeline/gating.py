@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from promote.core.decisions import kinds_of
 from promote.core.facts import Target
 from promote.core.gates import Found, Gate, GateFailed, Told, asks, gates, read_passport
 from promote.core.layout import passport_of
@@ -30,7 +31,7 @@ def gate(stored: Stored, target: Target, world: World, *, at_target: bool = Fals
     found = Found(
         told=_told(stored, world),
         live=_live(stored, target, world, at_target) if compares else None,
-        kinds=frozenset(r.artifact_type for r in world.registry.referrers(stored)) if terms.evidence else frozenset(),
+        kinds=kinds_of(world.registry.referrers(stored), stored) if terms.evidence else frozenset(),
         probed=target.probed.date if target.probed else "",
         collected=world.matrix.tables.collected,
         moment=datetime.now(UTC),

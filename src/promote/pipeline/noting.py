@@ -20,16 +20,19 @@ PATIENCE = 60.0  # seconds; MLflow's own retries may take minutes, and its clien
 
 
 def note(
-    deployment: Deployment, target: Target, world: World, *, lead: bool = True, patience: float = PATIENCE
-) -> Deployment:
+    deployment: Deployment, target: Target, world: World, *, lead: bool = True, registry: bool = True,
+    patience: float = PATIENCE,
+) -> Deployment:  # fmt: skip
     """The deployment, with a warning where MLflow was not told; what it missed of other models is told too.
 
-    Without ``lead`` the target's alias stays where it is, and other models are not looked at: see ``deploy``. MLflow has
-    ``patience`` seconds for all of it, then the command ends.
+    Without ``lead`` the target's alias stays where it is, and other models are not looked at: see ``deploy``. Without
+    ``registry`` it is not asked: its events come with the next deployment. All has ``patience`` seconds, then the command ends.
     """
 
+    told: list[str] = []
+
     def tell() -> None:
-        _tell(deployment.live.name, target, world, lead=lead)
+        told.extend(_tell(deployment.live.name, target, world, lead=lead, registry=registry))
         if lead:
             catch_up(target, world)
 
@@ -39,8 +42,8 @@ def note(
         except PromoteError as error:
             step.say("failed")
             late = f"MLflow was not told: {error.message}; the next promote deploy, rollback or sync tells it"
-            return replace(deployment, warnings=(*deployment.warnings, late))
-    return deployment
+            told.append(late)
+    return replace(deployment, warnings=(*deployment.warnings, *told))
 
 
 def _within(seconds: float, work: Callable[[], None]) -> None:
@@ -83,13 +86,22 @@ def catch_up(target: Target, world: World) -> tuple[str, ...]:
     return late
 
 
-def _tell(name: str, target: Target, world: World, *, lead: bool) -> None:
-    """The live version, and each that served since MLflow was last told, or just before."""
+def _tell(name: str, target: Target, world: World, *, lead: bool, registry: bool = True) -> tuple[str, ...]:
+    """The live version, and each that served since MLflow was last told, or just before; and the events of these."""
+    from promote.pipeline.happening import served  # not before a rollback has switched
+
     history, untold = world.store.history(name), world.store.untold(name)
     live = history[-1]
-    world.ledger.deployed(name, live.version, target.name, live.digest, "live", alias=lead)
+    try:
+        world.ledger.deployed(name, live.version, target.name, live.digest, "live", alias=lead)
+    except PromoteError:
+        if registry:
+            served(name, target, world, registry=True, mlflow=False)
+        raise
     since = len(history) - len(untold) - 1 if untold else len(history)
     kept = {former.version: former for former in history[max(since, 0) :] if former.version != live.version}
     for former in kept.values():
         world.ledger.deployed(name, former.version, target.name, former.digest, "kept")
+    warnings = served(name, target, world, registry=registry)
     world.store.told(name)
+    return warnings

@@ -15,6 +15,7 @@ from promote.core.rules.engine import check
 from promote.core.stages import Bundle, Candidate, Export, ExportPlan, Promotion, Proven, RunRef
 from promote.core.verdict import Compatible, Incompatible, Undecided, Verdict, judge
 from promote.pipeline.beside import beside
+from promote.pipeline.happening import promoted
 from promote.pipeline.timing import Timed
 from promote.ports import World
 
@@ -113,5 +114,6 @@ def _release(bundle: Bundle, identity: str, world: World, timed: Timed) -> Promo
         promotion = world.ledger.record(
             release, identity, report_files(release, beside(release, run, world)), timed.seconds
         )
+        promoted(promotion, identity, world)
         step.say(f"{bundle.name} version {bundle.version}, review {promotion.review}")
     return promotion

@@ -7,6 +7,7 @@ from promote.core.manifest import config_blob
 from promote.core.review import Approved, NotApproved, Rejected
 from promote.core.stages import Received, Stored
 from promote.errors import IntegrityError
+from promote.pipeline.happening import pushed
 from promote.pipeline.reviewing import Outcome, standing
 from promote.ports import Registry, World
 
@@ -57,5 +58,6 @@ def push_bundle(stored: Stored, source: Registry, target: Target, folder: str, w
         step.say(f"{received.sent:,} bytes sent, {received.skipped:,} there already")
     with world.progress.stage("record", "in MLflow") as step:
         world.ledger.located(received.stored)
+        pushed(received.stored, source, stored, world)
         step.say(f"{stored.name} version {stored.version} lies in {received.stored.repository}")
     return Pushed(received=received, standing=standing(received.stored, target, world))

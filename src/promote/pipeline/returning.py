@@ -36,7 +36,7 @@ def rollback(name: str, target: Target, by: str, world: World, version: int | No
         world.server.require()
         back = replace(goal, since=now(), by=by, state="live")
         deployment = switch(live, back, target.keep, world, time.monotonic())
-    return note(deployment, target, world, patience=ROLLBACK_PATIENCE)
+    return note(deployment, target, world, patience=ROLLBACK_PATIENCE, registry=False)
 
 
 def _before(live: Deployed, history: tuple[Deployed, ...], version: int | None, target: Target) -> Deployed:

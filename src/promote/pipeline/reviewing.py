@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from promote.core.decisions import REVIEW_TYPE, decision_annotations, decisions_of, write_decision
+from promote.core.chain import read_referrers, withdrawn
+from promote.core.decisions import decision_event, decisions_of
+from promote.core.events import Kind, stamp
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Target
 from promote.core.layout import passport_of
 from promote.core.passport_summary import verdict_of
+from promote.core.referrers import Referrer
 from promote.core.review import (
     APPROVED,
     NOT_KNOWN,
@@ -26,6 +29,7 @@ from promote.core.review import (
 )
 from promote.core.stages import Stored
 from promote.errors import NotFound
+from promote.pipeline.recording import keep
 from promote.ports import World
 
 Outcome = Approved | NotApproved | Rejected
@@ -73,7 +77,8 @@ def review_model(
 
 def case_of(stored: Stored, target: Target, world: World) -> Case:
     """All that was said of a bundle for a target, by MLflow's tags and in the registry."""
-    decisions = decisions_of(world.registry.referrers(stored, REVIEW_TYPE), stored, target.name)
+    referrers = world.registry.referrers(stored)
+    decisions = decisions_of(referrers, stored, target.name)
     authors: frozenset[str] = frozenset()
     if not world.policy.terms.self_approval:
         authors = world.ledger.authors(stored.name, stored.version)
@@ -82,6 +87,7 @@ def case_of(stored: Stored, target: Target, world: World) -> Case:
         decisions=tuple(decision for _, decision in decisions),
         terms=world.policy.terms,
         authors=authors,
+        withdrawn=_withdrawn(referrers, stored),
         moment=datetime.now(UTC),
     )
 
@@ -96,7 +102,8 @@ def standing(stored: Stored, target: Target, world: World, *, meet: bool = False
         meet: take what somebody asked for in MLflow as an approval, where the policy allows that.
     """
     if not target.review:
-        return approve(stored, target, Case(moment=datetime.now(UTC)))
+        gone = _withdrawn(world.registry.referrers(stored), stored)
+        return approve(stored, target, Case(withdrawn=gone, moment=datetime.now(UTC)))
     case = case_of(stored, target, world)
     if meet and case.terms.requests and is_request(case, stored):
         said = case.tag.reason or f"promote.review.{target.name} was set in MLflow"
@@ -131,8 +138,16 @@ def waiting(targets: tuple[Target, ...], world: World) -> Iterator[Waiting]:
 
 
 def _keep(stored: Stored, target: Target, review: Review, world: World) -> None:
-    evidence, told = write_decision(stored, target.name, review), decision_annotations(target.name, review)
-    world.registry.attach(stored, REVIEW_TYPE, evidence, told)
+    event = decision_event(stored, target.name, review)
+    asked = replace(event, kind=Kind.REQUESTED, more={}) if review.how == REQUESTED else None
+    keep([event] if asked is None else [asked, event], world, must=True)
+
+
+def _withdrawn(referrers: tuple[Referrer, ...], stored: Stored) -> str:
+    """Who withdrew the bundle, and why; empty where nobody did."""
+    told = read_referrers(referrers, stored)
+    gone = withdrawn(line for line in told.lines if line.event.bundle == stored.digest)
+    return f"withdrawn by {gone.by or NOT_KNOWN}: {gone.reason or '-'}" if gone else ""
 
 
 def _show(stored: Stored, target: Target, review: Review, outcome: Outcome, world: World) -> None:
@@ -157,4 +172,4 @@ def _verdict(stored: Stored, target: Target, world: World) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return stamp(datetime.now(UTC))

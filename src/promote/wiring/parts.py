@@ -19,6 +19,7 @@ from promote.wiring.hosts import Hosts
 if TYPE_CHECKING:
     from promote.adapters.oci.registry import OciRegistry
     from promote.adapters.tracking.identity import Person
+    from promote.core.events import Actor
     from promote.core.passport_item import Item
     from promote.ports import Exporter, FiguresBook, Folder, Ledger, Load, Registry, Runs, Server, Store
 
@@ -107,6 +108,13 @@ class Parts(Hosts):
         from promote.adapters.tracking.identity import who
 
         return who(self.tracking_uri, current_user(), os.environ)
+
+    def actor(self) -> Actor:
+        """The same person, as events name them."""
+        from promote.core.events import Actor
+
+        found = self.person()
+        return Actor(found.name, found.how)
 
     def runs(self, work: Path) -> Runs:
         """MLflow's runs, fetched into ``work``."""

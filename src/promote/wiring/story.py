@@ -20,6 +20,7 @@ from promote.errors import ExportError
 from promote.wiring.subjects import Subjects
 
 if TYPE_CHECKING:
+    from promote.core.events import Actor
     from promote.core.policy import Policy
     from promote.core.serving import Template
     from promote.core.stages import Stored
@@ -103,6 +104,11 @@ class LazyWorld:
     def ledger(self) -> Ledger:
         """See ``Wiring``."""
         return self.wiring.ledger
+
+    @cached_property
+    def actor(self) -> Actor:
+        """Who types this command."""
+        return self.wiring.actor()
 
     @cached_property
     def runs(self) -> Runs:

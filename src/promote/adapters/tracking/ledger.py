@@ -10,6 +10,7 @@ from pathlib import Path
 
 from promote.adapters.tracking.aliased import aliased
 from promote.adapters.tracking.client import Connection, connect
+from promote.adapters.tracking.events import read_events, write_events
 from promote.adapters.tracking.models import choose, get_run
 from promote.adapters.tracking.promotions import Promotions
 from promote.adapters.tracking.report import link_forward, write_page
@@ -35,6 +36,7 @@ from promote.ports import Ledger
 
 LIVE = "live"
 _STATE = "promote.state"
+_WITHDRAWN = "promote.withdrawn"
 _PARTS = ("digest", "by", "reason")
 _DECISIONS = (PENDING, APPROVED, REJECTED)
 # MLflow takes 100,000 characters in a registry tag; a reason is for reading.
@@ -120,7 +122,7 @@ class MlflowLedger:
         review = _kept(tags, release) or (PENDING if bundle.target.review else NOT_REQUIRED)
         # The state comes last: a version that says "recorded" has everything else.
         told = _told(release) | {RUN_TAG: run.run_id} | by | _reviewed(tags, bundle.target.name, review)
-        versions.tag(version, told | {_STATE: "recorded"})
+        versions.tag(version, told | {_STATE: "withdrawn" if _WITHDRAWN in tags else "recorded"})
         shown = review if bundle.target.review else NOT_REQUIRED
         return Promotion(release=release, ui=versions.page(version), report=page, review=shown)
 
@@ -187,6 +189,21 @@ class MlflowLedger:
         versions.tags(version)
         versions.tag(version, {agent_tag(target, by): printable(text, _LONGEST_REASON)})
 
+    def events(self, name: str, version: int) -> Mapping[str, str]:
+        """See ``promote.ports.Ledger``."""
+        return read_events(self._versions(name), version)
+
+    def keep_events(self, name: str, version: int, lines: Mapping[str, str]) -> None:
+        """See ``promote.ports.Ledger``."""
+        write_events(self._versions(name), version, lines)
+
+    def withdraw(self, name: str, version: int, by: str, reason: str) -> None:
+        """See ``promote.ports.Ledger``. The state comes last, as in ``record``."""
+        versions = self._versions(name)
+        versions.tags(version)
+        said = {_WITHDRAWN: printable(reason, _LONGEST_REASON) or "-", f"{_WITHDRAWN}.by": printable(by)}
+        versions.tag(version, said | {_STATE: "withdrawn"})
+
     def desired(self, target: str) -> Mapping[str, Desired]:
         """See ``promote.ports.Ledger``. The state of a review is ``pending`` where it is about another digest."""
         found = {}
@@ -221,7 +238,10 @@ class MlflowLedger:
 
 
 def _review(tags: Mapping[str, str], target: str) -> Review:
-    """What the tags say; a state that is neither approved nor rejected is pending."""
+    """What the tags say; a state that is neither approved nor rejected is pending, and what is withdrawn is rejected for all."""
+    if _WITHDRAWN in tags:
+        by = tags.get(f"{_WITHDRAWN}.by", "")
+        return Review(state=REJECTED, by=by, reason=f"withdrawn: {tags[_WITHDRAWN]}")
     state = tags.get(review_tag(target), PENDING)
     if state not in (APPROVED, REJECTED):
         return Review()
