@@ -375,6 +375,13 @@ class Ledger(Protocol):
             seconds: how long each stage took; a run that is complete keeps its own.
         """
 
+    def judged(self, name: str, version: int, target: str, word: str) -> None:
+        """Notes on the version that it was promoted for a further target, with that verdict.
+
+        Raises:
+            NotFound: no such version.
+        """
+
     def measured(self, figures: Figures) -> bool:
         """Adds figures under load to the run of the promotion; false where that version has none.
 

@@ -369,6 +369,26 @@ def test_a_deleted_experiment_of_promotions_is_told(real, name):
         open_ledger(real.uri, promotions=other).record(real.release(name, version), "id1", REPORT)
 
 
+def test_a_further_target_is_a_row_and_tags_of_the_version_and_stays_when_it_is_recorded_again(real, name):
+    import mlflow
+
+    version = real.open().reserve(name, "id1", real.candidate())
+    release = real.release(name, version)
+    page = {"description.md": b"| target | verdict |\n|---|---|\n| calypso&ensp; | compatible&ensp; |\n"}
+    real.open().record(release, "id1", page)
+    real.open().judged(name, version, "harbour", "degraded")
+    rows = ["| harbour&ensp; | degraded&ensp; |", "| calypso&ensp; | compatible&ensp; |"]
+    client = mlflow.MlflowClient(real.uri, real.uri)
+    for _ in range(2):
+        shown = client.get_model_version(name, str(version))
+        assert shown.description.splitlines()[2:] == rows
+        assert (shown.tags["promote.verdict.harbour"], shown.tags["promote.target.harbour"]) == ("degraded", "promoted")
+        assert (shown.tags["promote.verdict"], shown.tags["promote.verdict.calypso"]) == ("compatible", "compatible")
+        real.open().record(release, "id1", page)
+    with pytest.raises(NotFound):
+        real.open().judged(name, 99, "harbour", "degraded")
+
+
 def test_figures_under_load_are_added_to_the_run_of_the_very_bundle(part, name):
     version, release = part.recorded(name)
     cell = Measured(

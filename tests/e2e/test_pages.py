@@ -172,6 +172,11 @@ def test_mlflow_shows_the_version_with_its_tables_and_its_links(browser, recorde
         seen.page.wait_for_timeout(1500)
         if picture := pictured(f"mlflow-version-{width}-{scheme}"):
             seen.shoot(picture)
+        assert seen.overflow <= 0
+        told.evaluate(
+            "node => { node.closest('div').id = 'ours' }"
+        )  # how MLflow places its own words is its own affair
+        assert seen.overlaps("#ours") == []
         assert seen.page.get_by_role("cell", name="entity_f1").count() >= 1
         assert seen.page.get_by_text("promote review approve pages-ner:v2 --target calypso").count() >= 1
         links = {link.get_attribute("href") for link in seen.page.get_by_role("link").all()}
@@ -191,6 +196,7 @@ def test_mlflow_shows_the_promotion_as_a_run(browser, recorded, width, scheme):
         seen.page.wait_for_timeout(1500)
         if picture := pictured(f"mlflow-run-{width}-{scheme}"):
             seen.shoot(picture)
+        assert seen.overflow <= 0
         assert seen.page.get_by_role("link", name=f"{name} version 2").count() >= 1
         assert [url for url in seen.requests if not url.startswith((address, "data:", "blob:"))] == []
 

@@ -46,6 +46,7 @@ class Version:
     withdrawn: tuple[str, str] | None = None  # by, reason
     events: dict[str, str] = field(default_factory=dict)  # key -> line
     agents: dict[tuple[str, str], str] = field(default_factory=dict)  # target, host -> words
+    verdicts: dict[str, str] = field(default_factory=dict)  # of further targets
     figures: dict[str, float] = field(default_factory=dict)
 
 
@@ -73,6 +74,9 @@ class FakeLedger:
             raise IntegrityError(f"{bundle.name} version {bundle.version} is another promotion's")
         run_id = f"{promotion_id}-{release.stored.digest[7:19]}"
         return PromotionRun(run_id, f"#/experiments/9/runs/{run_id}")
+
+    def judged(self, name: str, version: int, target: str, word: str) -> None:
+        self._version(name, version).verdicts[target] = word
 
     def measured(self, figures: Figures) -> bool:
         version = self._version(figures.name, figures.version)

@@ -242,7 +242,7 @@ def test_the_description_has_the_parity_of_each_output_worst_first():
     many = tuple(replace(one, case=f"case {at}", max_absolute=at * 1e-6) for at in range(25))
     lines = report_files(release(differences=many))[DESCRIPTION].decode().splitlines()
     table = [line for line in lines if line.startswith("|")][3:]
-    assert table[2] == "| case 24 | ports | 2.4e-05 | 0 | 0 |"
+    assert table[2] == "| case 24&ensp; | ports&ensp; | 2.4e-05&ensp; | 0&ensp; | 0&ensp; |"
     assert table[-1] == "| and 5 more | | | | |"
     assert len(table) == 2 + 20 + 1
     assert "more" not in report_files(release(differences=many[:20]))[DESCRIPTION].decode()
@@ -329,7 +329,7 @@ def test_the_report_and_the_description_show_what_is_new_beside_the_version_that
     assert not [row for row in rows if row[0].startswith("metrics.")]
     text = files[DESCRIPTION].decode()
     assert "Against version 2, which serves on calypso now:" in text
-    assert "| entity\\_f1 | 0.25 | 0.5 | +0.25 |" in text
+    assert "| entity\\_f1&ensp; | 0.25&ensp; | 0.5&ensp; | +0.25&ensp; |" in text
     assert "[this promotion](#/experiments/9/runs/77)" in text
     assert "**files that differ**: N/labels.txt (changed), N/old.txt (removed)" in text
 
@@ -372,11 +372,11 @@ def test_a_further_targets_verdict_is_a_row_of_its_own_and_replaced_by_the_next(
     text = report_files(release())[DESCRIPTION].decode()
     both = with_verdict(text, "harbour|x", "degraded")
     assert both.count("\n") == text.count("\n") + 1
-    assert r"| harbour\|x | degraded |" in both.splitlines()
+    assert r"| harbour\|x&ensp; | degraded&ensp; |" in both.splitlines()
     again = with_verdict(both, "harbour|x", "compatible")
-    assert r"| harbour\|x | compatible |" in again.splitlines()
+    assert r"| harbour\|x&ensp; | compatible&ensp; |" in again.splitlines()
     assert again.count("\n") == both.count("\n")
-    assert "| calypso | degraded |" in again.splitlines()
+    assert "| calypso&ensp; | degraded&ensp; |" in again.splitlines()
 
 
 def test_errors_are_drawn_for_each_output_and_the_worst_case_is_named():

@@ -198,9 +198,11 @@ def test_a_further_target_gets_evidence_on_the_same_digest_and_waits_for_its_rev
     bench.log.clear()
     promoted = further(bench, HARBOUR)
     assert bench.log == [
-        "registry.resolve", "ledger.review", "registry.referrers", "registry.attach", *KEPT, "ledger.decide",
+        "registry.resolve", "ledger.review", "registry.referrers", "registry.attach", *KEPT, "ledger.judged",
+        "ledger.decide",
     ]  # fmt: skip
     assert (promoted.new, promoted.review, promoted.verdict.subject) == (True, "pending", stored)
+    assert bench.ledger.versions_of["times"][1].verdicts == {"harbour": "compatible"}
     assert bench.registry.resolve("times", "v1") == stored
     (referrer,) = bench.registry.referrers(stored, VERDICT_TYPE)
     assert (referrer.digest, referrer.artifact_type) == (promoted.evidence, VERDICT_TYPE)

@@ -51,7 +51,7 @@ def description(release: Release, run: PromotionRun | None, new: Compared | None
 
 def with_verdict(text: str, target: str, word: str) -> str:
     """The page with a row for a further target, or with that target's row as it is now."""
-    row, known = _row(target, word), re.compile(rf"^\| {re.escape(escaped(target))} \| .*$", re.MULTILINE)
+    row, known = _row(target, word), re.compile(rf"^\| {re.escape(escaped(target))}&ensp; \| .*$", re.MULTILINE)
     if known.search(text):
         return known.sub(lambda _: row, text, count=1)
     return text.replace(_HEAD, f"{_HEAD}\n{row}", 1)
@@ -63,7 +63,12 @@ def escaped(text: str) -> str:
 
 
 def _row(target: str, word: str) -> str:
-    return f"| {escaped(target)} | {escaped(word)} |"
+    return _cells(escaped(target), escaped(word))
+
+
+def _cells(*told: str) -> str:
+    """A row; MLflow draws tables without any room between columns, so each cell brings its own."""
+    return "| " + " | ".join(f"{text}&ensp;" for text in told) + " |"
 
 
 def _commands(release: Release) -> list[str]:
@@ -85,7 +90,7 @@ def _against(new: Compared, version: int, target: str) -> list[str]:
     """What changed in what a reviewer asks for first; all of it is in the report."""
     both = {name: (then, now) for name, then, now in new.metrics}
     rows = [
-        f"| {escaped(name)} | {_number(both[name][0])} | {_number(both[name][1])} | {change(*both[name])} |"
+        _cells(escaped(name), _number(both[name][0]), _number(both[name][1]), change(*both[name]))
         for name in first_metrics(list(both), 12)
     ]
     differ = new.difference
@@ -97,7 +102,7 @@ def _against(new: Compared, version: int, target: str) -> list[str]:
         f"| | v{new.version} | v{version} | change |",
         "|---|---|---|---|",
         *rows,
-        f"| largest parity difference | {new.parity[0]:.2g} | {new.parity[1]:.2g} | {change(*new.parity)} |",
+        _cells("largest parity difference", f"{new.parity[0]:.2g}", f"{new.parity[1]:.2g}", change(*new.parity)),
         "",
         f"- **files that differ**: {changed}{more}",
         f"- **bytes**: {differ.to_send:,} are new, {differ.shared:,} are the same",
@@ -114,7 +119,9 @@ def _parity(parity: ParityProven) -> list[str]:
     """A table of the largest differences, the worst first; what is left out is counted."""
     ranked = sorted(parity.differences, key=lambda d: -d.max_absolute)
     rows = [
-        f"| {escaped(d.case)} | {escaped(d.output)} | {d.max_absolute:.2g} | {d.mean_absolute:.2g} | {d.max_relative:.2g} |"
+        _cells(
+            escaped(d.case), escaped(d.output), *(f"{v:.2g}" for v in (d.max_absolute, d.mean_absolute, d.max_relative))
+        )
         for d in ranked[:_MOST_ROWS]
     ]
     more = [f"| and {len(ranked) - _MOST_ROWS} more | | | | |"] if len(ranked) > _MOST_ROWS else []

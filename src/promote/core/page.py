@@ -68,7 +68,7 @@ def _headline(release: Release, new: Compared | None) -> ET.Element:
     told = [f" with {bundle.target.name}"]
     if parity.differences:
         told.append(f"parity {parity.worst.max_absolute:.2g}, allowed {parity.tolerance.absolute:g}")
-    told.append(_bytes(size) + (f", {_bytes(new.difference.to_send)} new" if new else ""))
+    told.append(_bytes(size) + (f", {_bytes(new.difference.to_send)} to send" if new else ""))
     if names := first_metrics(list(run.metrics), 1):
         then = {name: value for name, value, _ in new.metrics}.get(names[0]) if new else None
         against = change(then, run.metrics[names[0]])

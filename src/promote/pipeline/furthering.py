@@ -47,13 +47,11 @@ def promote_further(verdict: Compatible[Stored], target: Target, world: World) -
         digest = there[0].digest if there else world.registry.attach(stored, VERDICT_TYPE, evidence, told)
         step.say("was there already" if there else digest)
     furthered(stored, target, verdict, digest, world)
-    state = NOT_REQUIRED
-    if target.review:
-        decided = review.state != PENDING and review.digest == stored.digest
-        state = review.state if decided else PENDING
-        if not decided:
-            with world.progress.stage("record", "in MLflow") as step:
-                waits = Review(state=PENDING, digest=stored.digest)
-                world.ledger.decide(stored.name, stored.version, target.name, waits)
-                step.say(f"{stored.name} version {stored.version}, review {state} for {target.name}")
+    decided = review.state != PENDING and review.digest == stored.digest
+    state = (review.state if decided else PENDING) if target.review else NOT_REQUIRED
+    with world.progress.stage("record", "in MLflow") as step:
+        world.ledger.judged(stored.name, stored.version, target.name, verdict.word)
+        if state == PENDING:
+            world.ledger.decide(stored.name, stored.version, target.name, Review(state=PENDING, digest=stored.digest))
+        step.say(f"{stored.name} version {stored.version}, review {state} for {target.name}")
     return Further(verdict=verdict, evidence=digest, new=not there, review=state)

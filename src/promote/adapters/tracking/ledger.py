@@ -20,11 +20,13 @@ from promote.adapters.tracking.tags import (
     agent_tag,
     alias_of,
     deployed_tag,
+    further,
     review_tag,
     target_tag,
     verdict_tag,
 )
 from promote.adapters.tracking.versions import ID_TAG, Versions, recorded, versions_of
+from promote.core.description import with_verdict
 from promote.core.load import Figures
 from promote.core.names import printable
 from promote.core.promotion_run import PromotionRun, compared, run_name, run_note, under_load
@@ -118,13 +120,24 @@ class MlflowLedger:
         link_forward(versions.link, source, name, version, printable(release.stored.reference, 1000), run.run_id)
         page = write_page(self.reports, f"{name}-v{version}.html", report.get("report.html"))
         if "description.md" in report:
-            versions.describe(version, report["description.md"].decode(errors="replace"))
+            text = report["description.md"].decode(errors="replace")
+            for target, word in further(tags).items():
+                text = with_verdict(text, target, word) if target != bundle.target.name else text
+            versions.describe(version, text)
         review = _kept(tags, release) or (PENDING if bundle.target.review else NOT_REQUIRED)
         # The state comes last: a version that says "recorded" has everything else.
         told = _told(release) | {RUN_TAG: run.run_id} | by | _reviewed(tags, bundle.target.name, review)
         versions.tag(version, told | {_STATE: "withdrawn" if _WITHDRAWN in tags else "recorded"})
         shown = review if bundle.target.review else NOT_REQUIRED
         return Promotion(release=release, ui=versions.page(version), report=page, review=shown)
+
+    def judged(self, name: str, version: int, target: str, word: str) -> None:
+        """See ``promote.ports.Ledger``. The table of the version's page has a row for each target."""
+        versions = self._versions(name)
+        versions.tags(version)
+        if text := versions.description(version):
+            versions.describe(version, with_verdict(text, target, word))
+        versions.tag(version, {verdict_tag(target): word, target_tag(target): PROMOTED})
 
     def measured(self, figures: Figures) -> bool:
         """See ``promote.ports.Ledger``."""

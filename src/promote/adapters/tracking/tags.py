@@ -1,6 +1,7 @@
 """What the tags and aliases of a model version are called: what ``docs`` promise to scripts that read them."""
 
 import re
+from collections.abc import Mapping
 
 _ALIAS = re.compile(r"[^\w-]", re.ASCII)
 _NO_KEY = re.compile(r"[^\w.-]", re.ASCII)
@@ -25,6 +26,12 @@ def target_tag(target: str) -> str:
 def verdict_tag(target: str) -> str:
     """``promote.verdict.TARGET``."""
     return f"promote.verdict.{target}"
+
+
+def further(tags: Mapping[str, str]) -> dict[str, str]:
+    """Target -> verdict, of every target that a version was promoted for."""
+    head = verdict_tag("")
+    return {tag.removeprefix(head): word for tag, word in sorted(tags.items()) if tag.startswith(head)}
 
 
 def deployed_tag(target: str) -> str:
