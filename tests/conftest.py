@@ -11,6 +11,7 @@ collect_ignore = [] if SSHD else ["contract/test_probe_ssh.py", "contract/test_s
 pytest_plugins = [
     "tests.parts.registry",
     "tests.parts.mlflow_server",
+    "tests.parts.postgres",
     "tests.parts.triton",
     "tests.parts.s3_server",
     "tests.parts.ssh_host",

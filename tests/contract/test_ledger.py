@@ -1,4 +1,4 @@
-"""The ``Ledger`` port: one suite over the fake, a SQLite store and a real MLflow server."""
+"""The ``Ledger`` port: one suite over the fake, a SQLite store, and real MLflow servers, on SQLite and on PostgreSQL with S3."""
 
 from __future__ import annotations
 
@@ -65,7 +65,11 @@ def runs_by_store() -> dict[str, str]:
     return {}
 
 
-REAL = [pytest.param(store, marks=pytest.mark.mlflow) for store in ("sqlite", "http")]
+STORES = {"sqlite": "sqlite_uri", "http": "mlflow_server", "postgres": "postgres_server"}
+REAL = [
+    pytest.param(store, marks=[pytest.mark.mlflow, *([pytest.mark.slow] if store == "postgres" else [])])
+    for store in STORES
+]
 
 
 @pytest.fixture(params=["fake", *REAL])
@@ -83,7 +87,7 @@ def real(request: pytest.FixtureRequest, runs_by_store: dict[str, str]) -> Part:
 
 
 def _real(request: pytest.FixtureRequest, runs_by_store: dict[str, str]) -> Part:
-    uri = request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server")
+    uri = request.getfixturevalue(STORES[request.param])
     if uri not in runs_by_store:
         runs_by_store[uri] = log_run(uri, {"ner": "onnx"})
     return Part(lambda: open_ledger(uri), runs_by_store[uri], uri)

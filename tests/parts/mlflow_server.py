@@ -1,7 +1,9 @@
-"""Real MLflow: a server over HTTP that proxies artifacts, a SQLite store with local artifacts, one with artifacts in S3."""
+"""Real MLflow: a server over HTTP that proxies artifacts, a SQLite store with local artifacts, one with artifacts in S3, and a
+server on PostgreSQL that proxies artifacts in S3."""
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -18,6 +20,13 @@ import requests
 from tests.parts.registry import free_port
 
 EXPERIMENT = "tests"
+PASSWORD = "a password of tests 1"
+# Webhooks: a key for their secrets in the database, and addresses of this machine, which MLflow otherwise does not call.
+WEBHOOKS = {
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    "MLFLOW_WEBHOOK_CACHE_TTL": "1", "MLFLOW_WEBHOOK_REQUEST_MAX_RETRIES": "0",
+}  # fmt: skip
 BUCKET = "artifacts"
 
 
@@ -55,17 +64,56 @@ def mlflow_server(_migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         yield uri
 
 
+@pytest.fixture(scope="session")
+def postgres_server(postgres: str, s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``mlflow server`` as it is run for real: on PostgreSQL, artifacts through it into S3; its address."""
+    import mlflow
+
+    folder = tmp_path_factory.mktemp("mlflow-postgres")
+    with _serving(folder, postgres, f"s3://{BUCKET}/proxied") as uri:
+        mlflow.MlflowClient(uri).create_experiment(EXPERIMENT, artifact_location="mlflow-artifacts:/tests")
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def guarded_server(_migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """``mlflow server`` with basic authentication: the user ``admin`` of ``PASSWORD``; others may read. Its address."""
+    pytest.importorskip("flask_wtf", reason="flask-wtf is not installed: pip install 'mlflow[auth]'")
+    folder = tmp_path_factory.mktemp("mlflow-auth")
+    (folder / "auth.ini").write_text(
+        "[mlflow]\ndefault_permission = READ\n"
+        f"database_uri = sqlite:///{folder}/auth.db\nadmin_username = admin\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    guard = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "tests",
+    }  # fmt: skip
+    store = _store(_migrated, folder, "mlflow-artifacts:/tests")
+    with _serving(folder, store, str(folder / "artifacts"), "--app-name", "basic-auth", **guard) as uri:
+        yield uri
+
+
 @contextmanager
-def run_server(folder: Path, template: Path) -> Iterator[str]:
-    uri = _store(template, folder, "mlflow-artifacts:/tests")
+def run_server(folder: Path, template: Path, **more: str) -> Iterator[str]:
+    """``mlflow server`` on a copy of the empty store; ``more`` is its environment's."""
+    store = _store(template, folder, "mlflow-artifacts:/tests")
+    with _serving(folder, store, str(folder / "artifacts"), **more) as uri:
+        yield uri
+
+
+@contextmanager
+def _serving(folder: Path, store: str, artifacts: str, *options: str, **more: str) -> Iterator[str]:
     address = f"http://127.0.0.1:{(port := free_port())}"
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", uri, "--serve-artifacts", "--artifacts-destination", str(folder / "artifacts"),
+        "--backend-store-uri", store, "--serve-artifacts", "--artifacts-destination", artifacts,
+        *options,
     ]  # fmt: skip
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = os.environ | quiet | more
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=folder)
     try:
         if not _answers(address, process):
             pytest.fail(f"mlflow server does not start: {(folder / 'server.log').read_text()[-800:]}")
@@ -80,11 +128,14 @@ def run_server(folder: Path, template: Path) -> Iterator[str]:
 
 
 def _answers(address: str, process: subprocess.Popen[bytes]) -> bool:
-    for _ in range(600):
+    deadline = (
+        time.monotonic() + 240
+    )  # a fresh PostgreSQL takes every migration there ever was, and machines are shared
+    while time.monotonic() < deadline:
         if process.poll() is not None:
             return False
         try:
-            if requests.get(f"{address}/health", timeout=1).ok:
+            if requests.get(f"{address}/health", timeout=1).status_code in (200, 401):
                 return True
         except requests.RequestException:
             pass

@@ -17,7 +17,7 @@ import requests
 
 from examples.local_triton.launch import start
 from examples.local_triton.server import LocalTriton
-from tests.parts.mlflow_server import _store
+from tests.parts.mlflow_server import WEBHOOKS, _store
 from tests.parts.registry import free_port
 
 
@@ -81,7 +81,7 @@ def mlflow_daemon(folder: Path, template: Path) -> tuple[Daemon, str]:
         "--backend-store-uri", store, "--serve-artifacts", "--artifacts-destination", str(folder / "artifacts"),
     ]  # fmt: skip
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return Daemon(command, f"{address}/health", folder, quiet), address
+    return Daemon(command, f"{address}/health", folder, quiet | WEBHOOKS), address
 
 
 @dataclass
