@@ -289,6 +289,35 @@ def test_without_mlflow_a_tag_that_is_moved_in_the_registry_is_followed_and_mlfl
     assert int(site.client.get_model_version_by_alias(NAME, "quay").version) == other
 
 
+def test_a_call_of_mlflows_webhook_is_followed_at_once_by_an_agent_that_looks_once_an_hour(site: Site) -> None:
+    other, port, secret = 3 - site.live(), free_port(), "a secret of tests 0123456789"
+    hook = site.client.create_webhook(
+        "agent",
+        f"http://127.0.0.1:{port}/webhook",
+        ["model_version_alias.created", "model_version_tag.set"],
+        secret=secret,
+    )
+    options = ("--interval", "1h", "--webhook", str(port))
+    try:
+        with agent(site.project, *options, env={"PROMOTE_WEBHOOK_SECRET": secret}) as running:
+            running.event("in-step", model=NAME, version=3 - other)
+            site.want(other)
+            running.event("deployed", model=NAME, version=other)
+            assert site.answers(other)
+            said = running.stop()
+    finally:
+        site.client.delete_webhook(hook.webhook_id)
+    assert secret not in said
+    assert '"event": "webhook"' not in said
+
+
+def test_a_webhook_without_a_secret_is_refused(site: Site) -> None:
+    for env in ({}, {"PROMOTE_WEBHOOK_SECRET": "short"}, {"PROMOTE_WEBHOOK_SECRET": "whsec_no base64"}):
+        said = site.project("sync", "--target", "harbour", "--webhook", "9", code=2, env=env).err
+        assert "PROMOTE_WEBHOOK_SECRET" in said
+    assert "--once" in site.project("sync", "--target", "harbour", "--once", "--webhook", "9", code=2).err
+
+
 def test_a_metrics_port_that_is_taken_is_told(site: Site) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -19,7 +19,9 @@ from promote.errors import InputError
 
 FILE_NAME = "promote.toml"
 _PREFIX = "PROMOTE_"
-_NO_SETTINGS = ("PROMOTE_CONFIG", "PROMOTE_REGISTRY_USERNAME", "PROMOTE_REGISTRY_PASSWORD")
+_NO_SETTINGS = (
+    "PROMOTE_CONFIG", "PROMOTE_REGISTRY_USERNAME", "PROMOTE_REGISTRY_PASSWORD", "PROMOTE_WEBHOOK_SECRET",
+)  # fmt: skip
 EXAMPLE = """\
 # Settings of promote. Everything is optional; what is shown is the default unless it says "for instance".
 # No credentials here: they come from the environment, the docker config or the AWS chain.
