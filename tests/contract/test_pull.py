@@ -276,6 +276,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(tmp_path: Path, 
 
 
 @pytest.mark.triton
+@pytest.mark.slow
 def test_the_real_triton_serves_the_folder_as_it_lies(where: str, tmp_path: Path, fresh_triton) -> None:
     registry, name = open_registry(where, env={}), new_name("pulled")
     registry.push(served(name, weight=3.0), Steps())

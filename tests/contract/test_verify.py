@@ -133,6 +133,7 @@ def test_a_list_of_referrers_that_is_none_is_named(tmp_path: Path) -> None:
     assert fault.where == f"the list of referrers of {stored.digest}"
 
 
+@pytest.mark.slow
 def test_an_index_is_read_with_all_its_variants(part: Part, tmp_path: Path) -> None:
     registry = part.open()
     kinds = [Kind(format="onnx", precision=precision) for precision in ("fp32", "fp16")]
