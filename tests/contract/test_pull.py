@@ -195,8 +195,8 @@ def test_a_tag_that_moves_between_resolve_and_fetch_changes_nothing(tmp_path: Pa
         other = opened(quirk).push(served(version=2, weight=3.0), Steps()).stored
 
         class Moving(OciRegistry):
-            def resolve(self, name, reference):
-                found = super().resolve(name, reference)
+            def find(self, name, reference):
+                found = super().find(name, reference)
                 quirk.tags["q/ner", "v1"] = other.digest
                 return found
 
