@@ -430,6 +430,13 @@ class Ledger(Protocol):
             NotFound: no such version.
         """
 
+    def remake(self, stored: Stored, promotion_id: str, text: str) -> None:
+        """Makes a version that was lost again, under its number, with ``text`` as its description.
+
+        Raises:
+            IntegrityError: that number is another promotion's, or was given and deleted.
+        """
+
     def withdraw(self, name: str, version: int, by: str, reason: str) -> None:
         """Shows that nobody may deploy this version any more, who said so, and why.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -179,3 +180,42 @@ class _Reader:
         from promote.errors import AuthError
 
         return fail(AuthError("you may not write here")) if name == "attach" else getattr(self._part, name)
+
+
+@pytest.mark.slow
+def test_either_record_is_rebuilt_from_the_other_when_it_is_really_deleted(
+    bench: Bench, sqlite_uri: str, registry: RealRegistry, request, tmp_path, monkeypatch, capsys
+) -> None:
+    promote(bench, sqlite_uri, 2.0)
+    promote(bench, sqlite_uri, 3.0)
+    decide(bench, 1)
+    deploy(bench.name, "v1", GUARDED, "ada@desk", bench)
+    before = kinds(bench)
+    # MLflow's database is another file, with nothing in it
+    database = tmp_path / "mlflow.db"
+    shutil.copyfile(request.getfixturevalue("_migrated"), database)
+    uri = f"sqlite:///{database}"
+    new = replace(bench, ledger=open_ledger(uri))
+    typed = _typed(new, uri, registry, tmp_path, monkeypatch, capsys)
+    assert "not-in-mlflow" in typed("fsck", bench.name, code=6).out
+    assert "no difference" in typed("fsck", bench.name, "--repair").err
+    assert kinds(new) == before
+    gone = type("Gone", (), {"tags": staticmethod(fail(Unavailable("it does not answer")))})()
+    assert kinds(new, registry=gone) == before
+    assert new.ledger.versions(bench.name) == (2, 1)
+    assert (new.ledger.review(bench.name, 1, "desk").by, new.ledger.desired("desk")[bench.name].version) == (
+        "bob@quay",
+        1,
+    )
+    # the registry forgets what refers to the bundles
+    folder = registry.storage / "docker/registry/v2/repositories/told" / bench.name
+    for tag in (folder / "_manifests/tags").glob("sha256-*"):
+        shutil.rmtree(tag)
+    assert [line.split()[2] for line in typed("fsck", bench.name, code=6).out.splitlines()[1:]] == ["events", "events"]
+    assert "no difference" in typed("fsck", bench.name, "--repair").err
+    assert kinds(new) == before
+    # and then the bundles too: their bytes do not come from MLflow
+    shutil.rmtree(folder)
+    told = typed("fsck", bench.name, "--repair", "--json", code=6).out
+    assert [one["kind"] for one in json.loads(told)["differences"]] == ["not-in-registry", "not-in-registry"]
+    assert kinds(new) == before

@@ -618,3 +618,23 @@ def test_mlflows_page_says_that_a_version_is_withdrawn(real, name):
 
     tags = MlflowClient(real.uri, real.uri).get_model_version(name, str(version)).tags
     assert (tags["promote.state"], tags["promote.withdrawn"]) == ("withdrawn", "drops ships")
+
+
+@pytest.mark.parametrize("at", ["ghcr.io/acme/ner", "oci:/srv/bundles/ner"])
+def test_a_version_that_was_lost_is_made_again_under_its_number(part, name, at):
+    stored = replace(part.release(name, 3).stored, repository=at)
+    part.open().remake(stored, "id3", "Made anew from `<b>`")
+    part.open().remake(stored, "id3", "Made anew")
+    assert part.open().versions(name) == (3,)
+    assert part.open().recorded(name, 3) == stored.digest
+    assert part.open().next_version(name, "id3") == 3
+    assert part.open().next_version(name, "id4") == 4
+    with pytest.raises(IntegrityError, match="another promotion"):
+        part.open().remake(stored, "id9", "")
+
+
+def test_a_number_that_mlflow_counted_past_is_not_given_twice(real, name):
+    real.open().remake(real.release(name, 3).stored, "id3", "")
+    with pytest.raises(IntegrityError, match="gives no number twice"):
+        real.open().remake(real.release(name, 2).stored, "id2", "")
+    assert real.open().versions(name) == (3,)

@@ -155,6 +155,12 @@ class FakeLedger:
     def keep_events(self, name: str, version: int, lines: Mapping[str, str]) -> None:
         self._version(name, version).events.update(lines)
 
+    def remake(self, stored: Stored, promotion_id: str, text: str) -> None:
+        there = self.versions_of.setdefault(stored.name, {})
+        if there.get(stored.version, Version(promotion_id)).promotion_id != promotion_id:
+            raise IntegrityError(f"{stored.name} version {stored.version} is another promotion's")
+        there[stored.version] = Version(promotion_id, stored.digest, stored.reference)
+
     def withdraw(self, name: str, version: int, by: str, reason: str) -> None:
         self._version(name, version).withdrawn = (by, reason)
 

@@ -86,6 +86,7 @@ COMMANDS = {
     "list-help": ("list", "--help"),
     "inspect-help": ("inspect", "--help"),
     "history-help": ("history", "--help"),
+    "fsck-help": ("fsck", "--help"),
     "withdraw-help": ("withdraw", "--help"),
     "review-help": ("review", "--help"),
     "policy-check-help": ("policy", "check", "--help"),

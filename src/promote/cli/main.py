@@ -40,6 +40,7 @@ VERBS: dict[str, str] = {
     "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",
     "history": "Tell what happened to a model's versions, or what served at a time, and on whose word.",
+    "fsck": "Hold registry, MLflow and a host's record against each other; rebuild either from the other.",
     "withdraw": "Mark a bad version, so that no target takes it any more.",
     "policy": "Say whether the policy lets a release serve on a target, and why.",
     "deploy": "Bring a release to a target's Triton and prove that it answers.",

@@ -210,6 +210,23 @@ class MlflowLedger:
         """See ``promote.ports.Ledger``."""
         write_events(self._versions(name), version, lines)
 
+    def remake(self, stored: Stored, promotion_id: str, text: str) -> None:
+        """See ``promote.ports.Ledger``. The run it was made from is gone, so its source is the bundle."""
+        versions = self._versions(stored.name)
+        at = stored.reference if stored.reference.startswith("oci:") else f"oci://{stored.reference}"
+        made = {ID_TAG: promotion_id or f"remade-{stored.digest[7:31]}", _STATE: "reserved"}
+        tags = versions.number(stored.version, at, made)
+        if tags.get(ID_TAG) != made[ID_TAG]:
+            raise IntegrityError(
+                f"{stored.name} version {stored.version} is another promotion's", hint="a person must say which"
+            )
+        told = {key: stored.annotations.get(f"io.promote.{key}", "") for key in ("target", "verdict")}
+        told |= {"digest": stored.digest, "reference": printable(stored.reference, 1000)}
+        versions.describe(stored.version, text)
+        versions.tag(
+            stored.version, {f"promote.{k}": printable(v, 1000) for k, v in told.items()} | {_STATE: "recorded"}
+        )
+
     def withdraw(self, name: str, version: int, by: str, reason: str) -> None:
         """See ``promote.ports.Ledger``. The state comes last, as in ``record``."""
         versions = self._versions(name)

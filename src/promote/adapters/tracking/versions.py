@@ -12,7 +12,7 @@ from promote.adapters.tracking.client import Connection, paged
 from promote.adapters.tracking.failures import told
 from promote.adapters.tracking.models import Logged
 from promote.core.names import MODEL_NAME, model_name
-from promote.errors import NotFound
+from promote.errors import IntegrityError, NotFound
 
 ID_TAG = "promote.id"
 
@@ -57,6 +57,32 @@ class Versions:
                 await_creation_for=0,
             )
         return int(made.version)
+
+    def number(self, version: int, source: str, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """The tags of the version of this number, which is made where it is not there.
+
+        MLflow counts by itself and never gives a number twice: those before it that are missing are made and deleted.
+
+        Raises:
+            IntegrityError: MLflow has given a higher number already.
+        """
+        there = self.numbers()
+        if version in there:
+            return self.tags(version)
+        with told(self.link.address, f"making {self.name} version {version} again"):
+            self._register()
+            made = max(there, default=0)
+            while made < version:
+                new = self.link.client.create_model_version(self.name, source, tags=dict(tags), await_creation_for=0)
+                made = int(new.version)
+                if made != version:
+                    self.link.client.delete_model_version(self.name, str(made))
+        if made != version:
+            raise IntegrityError(
+                f"MLflow counts {self.name} beyond version {version} already, and gives no number twice",
+                hint="delete the registered model and repair it anew, or promote the run again",
+            )
+        return tags
 
     def _register(self) -> None:
         from mlflow.exceptions import MlflowException
