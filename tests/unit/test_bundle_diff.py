@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promote.adapters.oci.registry import open_registry
@@ -105,6 +105,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["facts", "lineage", "parity", "target", "verdict", "tools"]), json_values))
 def test_any_json_in_a_passport_is_compared_without_a_fault(passport):
     there, back = differ(side(), side(passport=passport)), differ(side(passport=passport), side())

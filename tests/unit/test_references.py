@@ -1,7 +1,7 @@
 """References: which registry, model and version a typed text names."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promote.core.names import MODEL_NAME
@@ -86,6 +86,7 @@ def test_the_scheme_of_a_text(text, scheme):
     assert scheme_of(text) == scheme
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["", "ghcr.io/acme", "127.0.0.1:5000", "http://h:1/p", "oci:.", "oci:/", "oci:/srv/b", "oci:b c"]),
     st.from_regex(MODEL_NAME, fullmatch=True).filter(lambda name: ".." not in name),
@@ -95,6 +96,7 @@ def test_what_is_printed_can_be_typed_again(base, name, version):
     assert parse_reference(str(Reference(base, name, version)), versioned=False) == Reference(base, name, version)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_a_reference_or_an_error_of_one_line(text):
     try:
