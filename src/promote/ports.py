@@ -91,6 +91,18 @@ class Exporter(Protocol):
             Unavailable: the disk is full.
         """
 
+    def lower(self, export: Export, plan: ExportPlan, step: Step) -> "tuple[Export, Outputs]":
+        """The same export in the lower precision of ``plan``, its inputs and outputs as they were; likewise run.
+
+        Args:
+            export: the last that this exporter made.
+            plan: as the export's, but for the precision.
+            step: hears what it is at.
+
+        Raises:
+            ExportError, Unavailable: as ``export``.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -196,7 +208,7 @@ class Registry(Protocol):
             IntegrityError: bytes of another digest or size; nothing is left under a final name.
         """
 
-    def read(self, stored: Stored, blob: Blob) -> bytes:
+    def read(self, stored: Held, blob: Blob) -> bytes:
         """A small file of the bundle (a passport, say), verified; at most 16 MiB.
 
         Raises:
@@ -430,7 +442,7 @@ class Ledger(Protocol):
             NotFound: no such version.
         """
 
-    def remake(self, stored: Stored, promotion_id: str, text: str) -> None:
+    def remake(self, stored: Held, promotion_id: str, text: str) -> None:
         """Makes a version that was lost again, under its number, with ``text`` as its description.
 
         Raises:
@@ -637,6 +649,9 @@ class World(Protocol):
     @property
     def actor(self) -> Actor:
         """Who types this command, as far as anybody vouches for it; may ask MLflow."""
+
+    def measured(self) -> Target:
+        """The target as it is measured now; what does not answer stays as it was known."""
 
     def examine(self, stored: Stored, files: Mapping[str, str]) -> Examined:
         """Reads a fetched bundle, and measures the target.

@@ -128,7 +128,7 @@ class FakeRegistry:
             step.update(done, total)
         return goals
 
-    def read(self, stored: Stored, blob: Blob) -> bytes:
+    def read(self, stored: Held, blob: Blob) -> bytes:
         if blob.size > 16 * 1024 * 1024:
             raise IntegrityError(f"{blob.digest} is too large to read whole")
         return self._read(stored, blob)
@@ -168,7 +168,7 @@ class FakeRegistry:
         if (stored.name, stored.digest) not in self.manifests:
             raise NotFound(f"no {stored.reference}")
 
-    def _read(self, stored: Stored, blob: Blob) -> bytes:
+    def _read(self, stored: Held, blob: Blob) -> bytes:
         if stored.repository != f"fake/{stored.name}":
             raise InputError(f"{stored.reference} does not lie here")
         if blob.digest not in self.blobs:

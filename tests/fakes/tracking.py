@@ -9,7 +9,7 @@ from promote.core.load import Figures
 from promote.core.names import model_name
 from promote.core.promotion_run import Compared, PromotionRun, compared, under_load
 from promote.core.review import APPROVED, PENDING, REJECTED, Review
-from promote.core.stages import Candidate, Promotion, Release, RunRef, Stored
+from promote.core.stages import Candidate, Held, Promotion, Release, RunRef, Stored
 from promote.core.standing import Desired
 from promote.errors import InputError, IntegrityError, NotFound
 from promote.ports import Step
@@ -155,7 +155,7 @@ class FakeLedger:
     def keep_events(self, name: str, version: int, lines: Mapping[str, str]) -> None:
         self._version(name, version).events.update(lines)
 
-    def remake(self, stored: Stored, promotion_id: str, text: str) -> None:
+    def remake(self, stored: Held, promotion_id: str, text: str) -> None:
         there = self.versions_of.setdefault(stored.name, {})
         if there.get(stored.version, Version(promotion_id)).promotion_id != promotion_id:
             raise IntegrityError(f"{stored.name} version {stored.version} is another promotion's")

@@ -14,6 +14,7 @@ from promote.core.facts import Fact, HostFacts, ModelFacts, Target
 from promote.core.golden import join
 from promote.core.layout import content
 from promote.core.matrix import Matrix
+from promote.core.parity import DEFAULT_TOLERANCES
 from promote.core.policy import Policy
 from promote.core.serving import Template
 from promote.core.stages import Candidate, Export, Promotion, Run, RunRef, SourceModel
@@ -90,7 +91,7 @@ class Times:
     """
 
     def __init__(self):
-        self.off, self.facts = 0.0, FACTS
+        self.off, self.off_lower, self.facts = 0.0, 0.001, FACTS
         self.instead: dict[float, bytes] = {}
 
     def export(self, candidate, plan, step):
@@ -104,6 +105,21 @@ class Times:
             samples=content(join(cases)), cases=tuple(cases),
         )  # fmt: skip
         return export, Outputs(source, exported)
+
+    def lower(self, export, plan, step):
+        """A model that multiplies in fp16, its answers a little off; of ``plan.precision`` by its facts."""
+        weight = float(export.candidate.run.params["weight"])
+        cases = samples(weight)
+        source = {case: outputs for case, (_, outputs) in cases.items()}
+        exported = {case: {"y": out["y"] + np.float32(self.off_lower)} for case, out in source.items()}
+        golden = {case: (inputs, exported[case]) for case, (inputs, _) in cases.items()}
+        model = content(times(weight) + plan.precision.encode())
+        word = {"fp16": "FLOAT16", "bf16": "BFLOAT16"}[plan.precision]
+        made = replace(
+            export, plan=plan, files={"model.onnx": model}, samples=content(join(golden)),
+            facts=replace(self.facts, dtypes=fact(frozenset({"FLOAT", word})), precision=fact(plan.precision)),
+        )  # fmt: skip
+        return made, Outputs(source, exported)
 
 
 class TroubledServer(FakeServer):
@@ -145,6 +161,10 @@ class Bench:
     figures: Any = field(default_factory=NoFigures)
     actor: Actor = field(default_factory=lambda: Actor("ada@desk", "claimed"))
 
+    def measured(self):
+        """As the target is ``now``."""
+        return self.now
+
     def examine(self, stored, files):
         """As the target is ``now``; the model's facts are those that its export had."""
         self.log.append("examine")
@@ -156,7 +176,9 @@ class Bench:
         """A run of that weight, promoted under the bench's name."""
         run_id = f"run-{weight:g}"
         self.runs.candidates.setdefault(run_id, candidate(run_id, weight, self.name))
-        return promote_model(Order(ref=RunRef(run_id), tolerances={"fp32": TOLERANCE}, **order), target, self)
+        return promote_model(
+            Order(ref=RunRef(run_id), tolerances=DEFAULT_TOLERANCES | {"fp32": TOLERANCE}, **order), target, self
+        )
 
     def deploy(self, version, target=DESK):
         return deploy(self.name, f"v{version}", target, "ada@desk", self)

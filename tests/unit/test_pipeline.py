@@ -39,7 +39,7 @@ KERNELS = WITH_KERNELS.kernels
 
 
 # What it takes to write an event down.
-KEPT = ["registry.resolve", "registry.referrers", "ledger.events", "registry.attach", "ledger.keep_events"]
+KEPT = ["registry.find", "registry.referrers", "ledger.events", "registry.attach", "ledger.keep_events"]
 
 
 def kinds(bench, version="v1"):
@@ -700,8 +700,8 @@ def test_the_host_is_measured_and_judged_anew_before_anything_is_placed(bench):
     refused = bench.deploy(1)
     assert isinstance(refused, Incompatible)
     assert [f.rule for f in refused.findings if f.outcome.value == "broken"] == ["memory-fit"]
-    judged = ["registry.resolve", "registry.referrers", "registry.fetch", "examine"]
-    assert bench.log == [*judged, "registry.resolve", *KEPT]  # and why it was refused
+    judged = ["registry.find", "registry.referrers", "registry.fetch", "examine"]
+    assert bench.log == [*judged, "registry.find", *KEPT]  # and why it was refused
     assert not bench.store.placed
     assert not any(words[0] == "load" for words in bench.server.asked)
     bench.now = DESK

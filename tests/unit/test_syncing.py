@@ -179,14 +179,14 @@ def test_another_version_does_not_wait_for_the_pause_of_the_one_that_failed(host
 
 
 def test_a_registry_that_is_down_is_tried_again_and_not_worth_a_word_to_the_reviewer_at_first(host):
-    host.bench.registry._part.resolve = fail(Unavailable("registry is away"))
+    host.bench.registry._part.find = fail(Unavailable("registry is away"))
     (event,) = host.round()
     assert (event.kind, event.code) == ("failed", 5)
     assert host.told(1) == ""
     host.now += 31
     assert host.kinds() == ["failed"]
     assert host.told(1) == "failed: registry is away"
-    del host.bench.registry._part.resolve
+    del host.bench.registry._part.find
     host.now += 300  # never longer, where something was down
     assert host.kinds() == ["deployed"]
 
@@ -195,7 +195,7 @@ def test_a_server_that_was_started_anew_gets_its_live_version_back_without_regis
     host.round()
     host.bench.server.loaded.clear()
     mlflow_down(host.bench)
-    host.bench.registry._part.fetch = host.bench.registry._part.resolve = fail(Unavailable("away"))
+    host.bench.registry._part.fetch = host.bench.registry._part.find = fail(Unavailable("away"))
     assert "restored" in host.kinds()
     assert host.bench.answers() == {1: 2.0}
 

@@ -17,7 +17,7 @@ def report_deployment(verb: str, deployment: Deployment, target: str, *, as_json
             verb, 0, reference=reference, digest=live.digest, name=live.name, version=live.version, target=target,
             former=former.version if former else None, seconds=round(deployment.seconds, 3),
             replays=[{"case": r.case, "protocol": r.protocol, "max_absolute": r.max_absolute} for r in deployment.replays],
-            warnings=list(deployment.warnings),
+            warnings=list(deployment.warnings), release=live.promoted, variant=deployment.variant, cost=deployment.cost,
         )  # fmt: skip
         return 0
     for warning in deployment.warnings:
@@ -28,12 +28,21 @@ def report_deployment(verb: str, deployment: Deployment, target: str, *, as_json
     return 0
 
 
+def _which(deployment: Deployment) -> dict[str, str]:
+    """Which variant serves, and what a better one would have brought; nothing where there is one only."""
+    if not deployment.variant:
+        return {}
+    back = {"falls back": deployment.cost} if deployment.cost else {}
+    return {"variant": f"{deployment.variant} of {deployment.live.promoted}"} | back
+
+
 def _tell(deployment: Deployment, target: str, worst: float) -> None:
     live, former = deployment.live, deployment.former
     say()
     print_facts(
         f"{live.name} version {live.version} is live on {target}",
         {
+            **_which(deployment),
             "answers": f"{len(deployment.replays)} golden inputs over http and grpc, largest difference {worst:.2g}",
             "former": f"version {former.version}, kept on disk" if former else "none",
             "took": f"{deployment.seconds:.1f} s",

@@ -1,10 +1,13 @@
 """``promote model``: an MLflow run becomes a release that waits for its review."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from promote.cli import options
 from promote.cli.handing import Handing, state_of
 from promote.cli.model_bundle import promote_bundle, say_next
+from promote.cli.model_variants import line, lines_of, told, variants_of
 from promote.cli.progress import choose
 from promote.cli.render import (
     CODES,
@@ -19,7 +22,11 @@ from promote.cli.render import (
 from promote.core.parity import ParityFailed
 from promote.core.passport_summary import summary as summary_of
 from promote.core.stages import Bundle, Promotion
+from promote.core.variants import LOWER
 from promote.core.verdict import Incompatible, Undecided
+
+if TYPE_CHECKING:
+    from promote.pipeline import Prepared
 
 
 @click.command()
@@ -28,6 +35,9 @@ from promote.core.verdict import Incompatible, Undecided
 @click.option("--name", default="", help="Model name to serve under; else the name it was logged with.")
 @click.option("--model", "model_name", default="", help="Which model, where the run logged several.")
 @click.option("--opset", type=click.IntRange(7, 99), default=None, help="ONNX opset; else chosen for the target.")
+@click.option(
+    "--variant", "variants", type=click.Choice(LOWER), multiple=True, help="A lower precision beside fp32; may repeat."
+)
 @options.registry
 @click.option("--allow-pickle", is_flag=True, help="Load a pickled module, in a process without credentials.")
 @click.option("--dry-run", is_flag=True, help="Stop before anything outside this machine is written.")
@@ -43,6 +53,7 @@ def command(
     name: str,
     model_name: str,
     opset: int | None,
+    variants: tuple[str, ...],
     registry: str,
     allow_pickle: bool,
     dry_run: bool,
@@ -63,9 +74,9 @@ def command(
     from promote.wiring import open_wiring
 
     bundle = options.names_bundle(subject)
-    if bundle and (name or model_name or opset or allow_pickle):
+    if bundle and (name or model_name or opset or allow_pickle or variants):
         raise click.UsageError(
-            "--name, --model, --opset and --allow-pickle are about a run: a bundle stays as it is",
+            "--name, --model, --opset, --variant and --allow-pickle are about a run: a bundle stays as it is",
             click.get_current_context(),
         )
     handing = Handing(summary, outputs)
@@ -78,6 +89,7 @@ def command(
         opset=opset,
         tolerances=wiring.settings.tolerances(),
         dry_run=dry_run,
+        variants=tuple(precision for precision in LOWER if precision in variants),
     )
     target = wiring.target(target_name)
     if bundle:
@@ -90,7 +102,7 @@ def command(
         if isinstance(outcome, Promotion):
             return _promoted(outcome, as_json, quiet, handing)
         if isinstance(outcome, Prepared):
-            return _prepared(outcome.bundle, as_json, handing)
+            return _prepared(outcome, as_json, handing)
     return _refused(outcome, as_json, handing)
 
 
@@ -106,7 +118,7 @@ def _promoted(promotion: Promotion, as_json: bool, quiet: bool, handing: Handing
         print_json(
             "model", 0, reference=stored.reference, digest=stored.digest, name=bundle.name, version=bundle.version,
             target=bundle.target.name, verdict=bundle.verdict.word, review=promotion.review, report=promotion.report,
-            ui=promotion.ui, bytes={"sent": release.sent, "skipped": release.skipped},
+            ui=promotion.ui, bytes={"sent": release.sent, "skipped": release.skipped}, variants=variants_of(release),
         )  # fmt: skip
         return 0
     if not quiet:
@@ -122,7 +134,9 @@ def _tell(promotion: Promotion) -> None:
     say()
     print_facts(
         f"{bundle.name} v{bundle.version}",
-        summary_of(bundle.passport) | {"look at": promotion.ui, "report": promotion.report},
+        summary_of(bundle.passport)
+        | lines_of(promotion.release)
+        | {"look at": promotion.ui, "report": promotion.report},
     )
     say()
     say_next(bundle.name, bundle.version, bundle.target.name, promotion.review)
@@ -133,20 +147,23 @@ def _hand(bundle: Bundle, handing: Handing, more: dict[str, str]) -> None:
     handing.verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings, facts)
 
 
-def _prepared(bundle: Bundle, as_json: bool, handing: Handing) -> int:
+def _prepared(prepared: "Prepared", as_json: bool, handing: Handing) -> int:
+    bundle = prepared.bundle
     _hand(bundle, handing, {"dry run": "nothing was pushed or recorded"})
     handing.give(name=bundle.name, version=str(bundle.version), verdict=bundle.verdict.word)
     files = {path: blob.size for path, blob in bundle.files.items()}
     if as_json:
         print_json(
-            "model", 0, dry_run=True, name=bundle.name, version=bundle.version, verdict=bundle.verdict.word, files=files
-        )
+            "model", 0, dry_run=True, name=bundle.name, version=bundle.version, verdict=bundle.verdict.word, files=files,
+            variants=[told(one) for one in prepared.variants],
+        )  # fmt: skip
         return 0
     say()
     print_verdict(bundle.verdict.word, bundle.target.name, bundle.verdict.findings)
     say()
     print_facts(
-        f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)", summary_of(bundle.passport)
+        f"{bundle.name} v{bundle.version} (dry run: nothing was pushed or recorded)",
+        summary_of(bundle.passport) | {told(one)["variant"]: line(told(one)) for one in prepared.variants},
     )
     for path, size in files.items():
         click.echo(f"{size:>12}  {path}")

@@ -7,7 +7,7 @@ import click
 from promote.cli.handing import Handing, state_of
 from promote.cli.render import print_facts, print_json, print_refused, print_verdict, say
 from promote.core.passport import plain
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.core.verdict import Compatible, judge
 
 if TYPE_CHECKING:
@@ -28,12 +28,16 @@ def promote_bundle(
     handing: Handing,
 ) -> int:
     """Judges the bundle for the target and attaches the verdict to it; the exit code."""
-    from promote.pipeline import promote_further
+    from promote.pipeline import Chosen, choose, promote_further
 
     with wiring.world(target) as world:
-        stored = world.registry.resolve(name, reference)
+        stored: Held = world.registry.find(name, reference)
+        chosen = choose(stored, target, world)
+        if not isinstance(chosen, Chosen):
+            handing.give(digest=stored.digest, verdict=chosen.word)
+            return print_refused("model", chosen, "nothing was attached", as_json=as_json, reference=stored.reference)
         subject = wiring.bundle_subject(
-            name, stored.digest
+            name, chosen.bundle.digest
         )  # every byte is fetched and verified; a tag may move meanwhile
         with world.progress.stage("check", f"against {target.name}") as step:
             verdict = judge(stored, target.name, subject.findings(target, world.matrix))
@@ -72,7 +76,7 @@ def say_next(name: str, version: int, target: str, review: str) -> None:
         say(f"next: {deploy}")
 
 
-def _tell(verdict: Compatible[Stored], further: "Further | None") -> None:
+def _tell(verdict: Compatible[Held], further: "Further | None") -> None:
     stored = verdict.subject
     say()
     print_verdict(verdict.word, verdict.target, verdict.findings)

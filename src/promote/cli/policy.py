@@ -30,7 +30,7 @@ def check(config: str | None, reference: str, target_name: str, registry: str, a
     wiring = open_wiring(config, Silent(), registry=registry or options.split_base(reference))
     target = wiring.target(target_name)
     with wiring.world(target) as world:
-        stored = world.registry.resolve(name, version)
+        stored = world.registry.find(name, version)
         outcome = standing(stored, target, world)
         gates, policy = gate(stored, target, world), world.policy
     agreed = isinstance(outcome, Approved)

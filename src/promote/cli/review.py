@@ -13,6 +13,8 @@ from promote.core.passport import plain
 from promote.core.review import APPROVED, NOT_KNOWN, NOT_REQUIRED, PENDING, REJECTED, Approved, Review
 
 if TYPE_CHECKING:
+    from promote.core.stages import Stored
+    from promote.core.variant_index import StoredIndex
     from promote.pipeline import Outcome
 
 
@@ -60,18 +62,19 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
     """Show what a reviewer needs of REFERENCE (MODEL:vN or MODEL@sha256:...)."""
     from promote.core.layout import passport_of
     from promote.core.passport_summary import summary
-    from promote.pipeline import case_of, gate, standing
+    from promote.pipeline import case_of, gate, speaker, standing
     from promote.wiring import open_wiring
 
     name, version = options.split_reference(reference)
     wiring = open_wiring(config, Silent(), registry=registry or options.split_base(reference))
     target = wiring.target(target_name)
     with wiring.world(target) as world:
-        stored = world.registry.resolve(name, version)
+        stored = world.registry.find(name, version)
         outcome = standing(stored, target, world)
         said = case_of(stored, target, world).decisions if target.review else ()
         gates = gate(stored, target, world)
-        passport = world.registry.read(stored, passport_of(stored))
+        bundle = speaker(stored, target, world)
+        passport = world.registry.read(bundle, passport_of(bundle))
     state, last = _state(outcome), said[-1] if said else Review()
     if isinstance(outcome, Approved) and not target.review:
         state = NOT_REQUIRED
@@ -86,10 +89,17 @@ def show(config: str | None, reference: str, target_name: str, registry: str, as
     more = {"others": f"{len(said) - 1} decisions before; --json lists them"} if said[1:] else {}
     closed = [f"{g.rule}: {g.has}, needs {g.needs}" for g in gates if not g.holds]
     more |= {"policy": "; ".join(closed) or f"{len(gates)} gates hold"} if gates else {}
-    shown = {"digest": stored.digest} | summary(passport) | told | more | ({"why": why} if why else {})
+    which = {} if bundle is stored else {"variants": _labels(stored, bundle)}
+    shown = {"digest": stored.digest} | which | summary(passport) | told | more | ({"why": why} if why else {})
     print_facts(f"{name} v{stored.version} for {target_name}: {state}", shown)
     click.echo(stored.reference)
     return 0
+
+
+def _labels(stored: "Stored | StoredIndex", bundle: "Stored") -> str:
+    """The variants of an index, the one for the target first."""
+    listed = getattr(stored, "variants", ())
+    return ", ".join(one.kind.label for one in sorted(listed, key=lambda one: one.digest != bundle.digest))
 
 
 def _state(outcome: "Outcome") -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from promote.core.events import Event, Kind, Line, moment, parse_line, write_line
 from promote.core.referrers import CREATED, Referrer, pack_referrer
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.errors import IntegrityError
 
 EVENTS_TYPE = "application/vnd.promote.events.v1+jsonl"
@@ -85,7 +85,7 @@ def batches(lines: Iterable[Line]) -> Iterable[tuple[Line, ...]]:
     return [all_of_them[at : at + _BATCH] for at in range(0, len(all_of_them), _BATCH)]
 
 
-def read_referrers(referrers: Iterable[Referrer], stored: Stored) -> Told:
+def read_referrers(referrers: Iterable[Referrer], stored: Held) -> Told:
     """The events among the referrers of ``stored``; each referrer's digest is that of a manifest with these lines."""
     found: dict[str, Line] = {}
     faults: list[Fault] = []

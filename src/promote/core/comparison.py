@@ -76,7 +76,7 @@ def told_of(release: Release) -> Told:
     """What a release says of itself."""
     bundle = release.bundle
     path = f"{bundle.name}/config.pbtxt"
-    return read_told(Side(release.stored, parse_config(bundle.files[path].data or b"", path), bundle.passport))
+    return read_told(Side(release.own, parse_config(bundle.files[path].data or b"", path), bundle.passport))
 
 
 def compare_told(now: Told, then: Told) -> Compared:

@@ -12,7 +12,7 @@ from promote.core.events import LONGEST_REASON, Actor, Event, Kind, Line, event_
 from promote.core.names import printable
 from promote.core.referrers import Referrer
 from promote.core.review import APPROVED, REJECTED, Review
-from promote.core.stages import Stored
+from promote.core.stages import Held
 
 REVIEW_TYPE = "application/vnd.promote.review.v1+json"
 """Of the first form; also what a policy's ``evidence: [review]`` asks for, in whichever form."""
@@ -22,7 +22,7 @@ _TEXTS = ("state", "by", "reason", "how", "at", "verdict", "policy")
 _HOST = "host."
 
 
-def decision_event(stored: Stored, target: str, review: Review) -> Event:
+def decision_event(stored: Held, target: str, review: Review) -> Event:
     """The event of a decision."""
     told = {"verdict": review.verdict, "policy": review.policy} | {f"{_HOST}{k}": v for k, v in review.host.items()}
     return event_of(
@@ -31,7 +31,7 @@ def decision_event(stored: Stored, target: str, review: Review) -> Event:
     )  # fmt: skip
 
 
-def decisions_of(referrers: Iterable[Referrer], stored: Stored, target: str = "") -> tuple[tuple[str, Review], ...]:
+def decisions_of(referrers: Iterable[Referrer], stored: Held, target: str = "") -> tuple[tuple[str, Review], ...]:
     """Target and decision of each referrer or event that is one, oldest first; about one target where one is named.
 
     A decision in words that are not ours is left out: it allows nothing and forbids nothing. An approval that came back from
@@ -58,14 +58,14 @@ def review_of(line: Line) -> Review:
     )  # fmt: skip
 
 
-def kinds_of(referrers: Iterable[Referrer], stored: Stored) -> frozenset[str]:
+def kinds_of(referrers: Iterable[Referrer], stored: Held) -> frozenset[str]:
     """The kinds of evidence that refer to a bundle; a decision is one of its own, in whichever form it lies there."""
     all_of_them = tuple(referrers)
     decided = {REVIEW_TYPE} if decisions_of(all_of_them, stored) else set()
     return frozenset({referrer.artifact_type for referrer in all_of_them} - {EVENTS_TYPE} | decided)
 
 
-def _first_form(referrer: Referrer, stored: Stored) -> list[tuple[str, Review]]:
+def _first_form(referrer: Referrer, stored: Held) -> list[tuple[str, Review]]:
     """A decision that is a referrer of its own, told in annotations; one at most."""
     told: Mapping[str, str] = referrer.annotations
     fields = {name: printable(told.get(_FIELD + name, ""), LONGEST_REASON) for name in _TEXTS}
@@ -74,7 +74,7 @@ def _first_form(referrer: Referrer, stored: Stored) -> list[tuple[str, Review]]:
     return [(told.get(TARGET, ""), Review(digest=stored.digest, host=_host(told.get(_FIELD + "host", "")), **fields))]
 
 
-def first_form_events(referrers: Iterable[Referrer], stored: Stored) -> tuple[Event, ...]:
+def first_form_events(referrers: Iterable[Referrer], stored: Held) -> tuple[Event, ...]:
     """Decisions of the first form as events; they have no place in the chain."""
     found = [pair for referrer in referrers for pair in _first_form(referrer, stored)]
     return tuple(decision_event(stored, target, review) for target, review in found)

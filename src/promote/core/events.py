@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from promote.core.manifest import strict_json
 from promote.core.names import DIGEST, MODEL_NAME, printable
 from promote.core.passport import sha256
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.errors import IntegrityError
 
 SCHEMA = "promote.event/1"
@@ -108,7 +108,7 @@ class Line:
         return sha256(self.text.encode())
 
 
-def event_of(stored: Stored, kind: Kind, actor: Actor, at: str, **more: object) -> Event:
+def event_of(stored: Held, kind: Kind, actor: Actor, at: str, **more: object) -> Event:
     """An event about a bundle that is stored; ``more`` are further fields of ``Event``."""
     head = {"model": stored.name, "version": stored.version, "bundle": stored.digest}
     return Event(kind=kind, at=at, by=actor.name, how=actor.how, **head, **more)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from promote.core.facts import Target
 from promote.core.passport import canonical, plain, sha256
 from promote.core.referrers import CREATED, Referrer
-from promote.core.stages import Held, Stored
+from promote.core.stages import Held
 from promote.core.verdict import Compatible
 
 VERDICT_TYPE = "application/vnd.promote.verdict.v1+json"
@@ -18,7 +18,7 @@ TARGET, VERDICT = "io.promote.target", "io.promote.verdict"
 _CONTENT = "io.promote.evidence"
 
 
-def write_verdict(verdict: Compatible[Stored], target: Target, matrix: str) -> bytes:
+def write_verdict(verdict: Compatible[Held], target: Target, matrix: str) -> bytes:
     """The evidence's bytes; it holds no time, so the same verdict gives the same bytes.
 
     Args:
@@ -41,7 +41,7 @@ def write_verdict(verdict: Compatible[Stored], target: Target, matrix: str) -> b
     )
 
 
-def annotations_of(verdict: Compatible[Stored], evidence: bytes, created: str) -> dict[str, str]:
+def annotations_of(verdict: Compatible[Held], evidence: bytes, created: str) -> dict[str, str]:
     """What a list of referrers tells of the evidence; ``created`` is RFC 3339."""
     return {CREATED: created, TARGET: verdict.target, VERDICT: verdict.word, _CONTENT: sha256(evidence)}
 

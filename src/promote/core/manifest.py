@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from promote.core.names import bundle_path, distinct_paths, printable
 from promote.core.names import digest as checked_digest
 from promote.core.passport import sha256
-from promote.core.stages import Blob, Bundle, Run, Stored
+from promote.core.stages import Blob, Bundle, Held, Run, Stored
 from promote.errors import IntegrityError
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -80,7 +80,7 @@ def pack_files(name: str, version: int, files: Mapping[str, Blob], ours: Mapping
     return _packed(sorted(files.items()), config, annotations | {f"{_OURS}{key}": value for key, value in own.items()})
 
 
-def from_directory(stored: Stored) -> bool:
+def from_directory(stored: Held) -> bool:
     """Whether a bundle says that no run made it."""
     return stored.annotations.get(f"{_OURS}origin") == DIRECTORY
 

@@ -170,6 +170,22 @@ def _binned(absolute: "np.ndarray") -> tuple[tuple[int, int], ...]:
     return tuple((at, int(count)) for at, count in enumerate(counts) if count)
 
 
+def same_decisions(want: Mapping[str, "Arrays"], got: Mapping[str, "Arrays"]) -> tuple[int, int]:
+    """Of all decisions, the largest value along the last axis of each floating output, how many are the same, and of how many.
+
+    An output of one value along it decides nothing.
+    """
+    import numpy as np
+
+    same = every = 0
+    for case, outputs in want.items():
+        for name, expected in outputs.items():
+            if np.issubdtype(expected.dtype, np.floating) and expected.ndim and expected.shape[-1] > 1:
+                equal = expected.argmax(-1) == got[case][name].argmax(-1)
+                same, every = same + int(np.count_nonzero(equal)), every + int(np.size(equal))
+    return same, every
+
+
 def _constant(want: Mapping[str, "Arrays"]) -> list[str]:
     """An output with one value everywhere in every case would make any export look right."""
     values: dict[str, set[float]] = {}

@@ -130,7 +130,7 @@ def _evidence(proven: Proven) -> dict[str, Any]:
         "parity": plain(proven.parity),
         "tools": plain(export.tools),
         "lineage": lineage,
-    }
+    } | ({"lowered": plain(proven.lowered)} if proven.lowered else {})
 
 
 def _finite(value: float) -> bool:

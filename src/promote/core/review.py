@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from promote.core.facts import Target
 from promote.core.policy import Terms
-from promote.core.stages import Stored
+from promote.core.stages import Held
 
 PENDING, APPROVED, REJECTED = "pending", "approved", "rejected"
 NOT_REQUIRED = "not required"
@@ -52,9 +52,9 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A stored bundle that may be deployed to ``target``, and the decision that allows it."""
+    """A bundle, or an index of variants, that may be deployed to ``target``, and the decision that allows it."""
 
-    stored: Stored
+    stored: Held
     target: Target
     review: Review
 
@@ -98,7 +98,7 @@ class Case:
     moment: datetime.datetime
 
 
-def approve(stored: Stored, target: Target, case: Case) -> Approved | NotApproved | Rejected:
+def approve(stored: Held, target: Target, case: Case) -> Approved | NotApproved | Rejected:
     """Whether this digest may serve on this target: each person's last word counts, and one no is a no.
 
     What was withdrawn serves nowhere, whoever agreed to it.
@@ -126,7 +126,7 @@ def last_words(decisions: Iterable[Review], digest: str) -> tuple[Review, ...]:
     return tuple(sorted(last.values(), key=lambda d: d.at))
 
 
-def is_request(case: Case, stored: Stored) -> bool:
+def is_request(case: Case, stored: Held) -> bool:
     """Whether somebody set the tag in MLflow to ``approved``; one is met once for a digest."""
     asked = case.tag.state == APPROVED and not case.tag.by and case.tag.digest in ("", stored.digest)
     return asked and not any(d.how == REQUESTED and d.digest == stored.digest for d in case.decisions)
@@ -138,7 +138,7 @@ def host_words(target: Target) -> dict[str, str]:
     return {name: str(fact.value) for name, fact in facts if fact}
 
 
-def _refused_by_tag(tag: Review, stored: Stored) -> Review | None:
+def _refused_by_tag(tag: Review, stored: Held) -> Review | None:
     """Anybody may say no in MLflow; about another digest it says nothing."""
     return tag if tag.state == REJECTED and tag.digest in ("", stored.digest) else None
 
@@ -187,7 +187,7 @@ def person(name: str) -> str:
     return re.sub(r"^(github|mlflow):", "", name).partition("@")[0].casefold()
 
 
-def _waits(stored: Stored, target: Target, case: Case, counted: list[Review], flaws: Mapping[str, str]) -> str:
+def _waits(stored: Held, target: Target, case: Case, counted: list[Review], flaws: Mapping[str, str]) -> str:
     """Why it is not approved, in one sentence."""
     void = "".join(f"; the approval of {by or NOT_KNOWN} is void: {flaw}" for by, flaw in flaws.items())
     tag, needed = case.tag, case.terms.approvals

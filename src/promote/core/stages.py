@@ -153,12 +153,32 @@ class Export:
     tools: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowered:
+    """What is known of a variant of lower precision beside its parity.
+
+    Args:
+        made_of: digest of the export's own ``model.onnx``.
+        same: of all decisions (the largest value along the last axis of each output), how many are the source model's.
+        decisions: how many there were.
+        metric: the task's metric against that of the export, or why there is none.
+        run_as: how the bytes were run, where the runtime here has no kernels for them; else empty.
+    """
+
+    made_of: str
+    same: int
+    decisions: int
+    metric: str
+    run_as: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """An export whose outputs are the source model's."""
+    """An export whose outputs are the source model's; ``lowered`` of a variant of lower precision."""
 
     export: Export
     parity: ParityProven
+    lowered: Lowered | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,16 +248,32 @@ class Release:
     """A pushed bundle.
 
     Args:
-        bundle: what was pushed.
-        stored: how the registry holds it.
+        bundle: what was pushed; of several variants the model's own precision.
+        stored: how the registry holds it; of several variants their index.
         sent: bytes that really travelled.
         skipped: bytes the registry had already.
+        variants: the other bundles of the index, each with the digest of its manifest.
+        first: of several variants how the registry holds ``bundle``.
     """
 
     bundle: Bundle
-    stored: Stored
+    stored: Held
     sent: int
     skipped: int
+    variants: tuple[tuple[str, Bundle], ...] = ()
+    first: Stored | None = None
+
+    @property
+    def own(self) -> Stored:
+        """How the registry holds ``bundle`` itself.
+
+        Raises:
+            ValueError: it is one of several, and nobody said which.
+        """
+        own = self.stored if isinstance(self.stored, Stored) else self.first
+        if own is None:
+            raise ValueError(f"{self.stored.reference} is no bundle")
+        return own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +321,7 @@ class Deployed:
         since: RFC 3339 UTC, when it began to serve.
         by: user and host that deployed it.
         state: ``live``, ``kept`` (on disk for a rollback) or ``staged``.
+        release: digest of the index that it was chosen from; empty where the bundle was the version's only one.
     """
 
     name: str
@@ -294,6 +331,12 @@ class Deployed:
     since: str
     by: str
     state: str
+    release: str = ""
+
+    @property
+    def promoted(self) -> str:
+        """The digest that people decided about: that of the index, else its own."""
+        return self.release or self.digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +366,8 @@ class Deployment:
         replays: the golden cases and how far the answers were off.
         seconds: from the first request to the target until the last right answer.
         warnings: what went wrong without changing what serves, a line each.
+        variant: which of several it is; empty where there is only one.
+        cost: what it lacks of a better variant that does not fit the target; empty where none is better.
     """
 
     live: Deployed
@@ -330,3 +375,5 @@ class Deployment:
     replays: tuple[Replay, ...]
     seconds: float
     warnings: tuple[str, ...] = ()
+    variant: str = ""
+    cost: str = ""

@@ -113,7 +113,7 @@ class Seen:
         return (*found, *self._of_desired())
 
     def _of_live(self, live: Deployed) -> Sequence[Drift]:
-        again = f"promote deploy {self.name}@{live.digest} --target {self.target}"
+        again = f"promote deploy {self.name}@{live.promoted} --target {self.target}"
         found = []
         others = sorted(version for version, state in self.states.items() if state == READY and version != live.version)
         if not self.ready:
@@ -146,7 +146,7 @@ class Seen:
 
     def _of_desired(self) -> Sequence[Drift]:
         wanted, live = self.desired, self.deployed
-        if wanted is None or (live and live.version == wanted.version and wanted.digest in ("", live.digest)):
+        if wanted is None or (live and live.version == wanted.version and wanted.digest in ("", live.promoted)):
             return ()
         has = f"version {wanted.version} is desired, {f'version {live.version}' if live else 'nothing'} is deployed"
         if self.required and wanted.review != APPROVED:

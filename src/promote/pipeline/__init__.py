@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promote.pipeline.benching import Bench, Loads, bench
+    from promote.pipeline.choosing import Chosen, choose, speaker, weigh
     from promote.pipeline.comparing import side_of
     from promote.pipeline.deploying import deploy
     from promote.pipeline.furthering import Further, promote_further
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _TOLD_IN = {
     "Bench": "benching",
+    "Chosen": "choosing",
     "Compared": "mirroring",
     "Further": "furthering",
     "Listed": "listing",
@@ -46,6 +48,7 @@ _TOLD_IN = {
     "Waiting": "reviewing",
     "bench": "benching",
     "case_of": "reviewing",
+    "choose": "choosing",
     "deploy": "deploying",
     "gate": "gating",
     "list_bundles": "listing",
@@ -59,12 +62,14 @@ _TOLD_IN = {
     "rollback": "returning",
     "side_of": "comparing",
     "smoke": "smoking",
+    "speaker": "choosing",
     "standing": "reviewing",
     "status": "serving",
     "sync": "syncing",
     "verify_bundle": "verifying",
     "verify_mirror": "mirroring",
     "waiting": "reviewing",
+    "weigh": "choosing",
 }
 
 
@@ -77,6 +82,7 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "Bench",
+    "Chosen",
     "Compared",
     "Further",
     "Listed",
@@ -95,6 +101,7 @@ __all__ = [
     "Waiting",
     "bench",
     "case_of",
+    "choose",
     "deploy",
     "gate",
     "list_bundles",
@@ -108,10 +115,12 @@ __all__ = [
     "rollback",
     "side_of",
     "smoke",
+    "speaker",
     "standing",
     "status",
     "sync",
     "verify_bundle",
     "verify_mirror",
     "waiting",
+    "weigh",
 ]

@@ -5,8 +5,9 @@ from promote.core.facts import Target
 from promote.core.load import Figures
 from promote.core.page import Beside
 from promote.core.promotion_run import PromotionRun
-from promote.core.stages import Release, Stored
+from promote.core.stages import Held, Release
 from promote.errors import PromoteError
+from promote.pipeline.choosing import speaker
 from promote.pipeline.comparing import side_of
 from promote.ports import World
 
@@ -30,8 +31,8 @@ def beside(release: Release, run: PromotionRun, world: World) -> Beside:
     return Beside(run=run, new=new, why=why, figures=tuple(f for f in figures if f.digest in wanted))
 
 
-def _live(stored: Stored, target: Target, world: World) -> Told | None:
+def _live(stored: Held, target: Target, world: World) -> Told | None:
     desired = world.ledger.desired(target.name).get(stored.name)
     if desired is None or desired.digest in ("", stored.digest):
         return None
-    return read_told(side_of(world.registry.resolve(stored.name, desired.digest), world.registry))
+    return read_told(side_of(speaker(world.registry.find(stored.name, desired.digest), target, world), world.registry))

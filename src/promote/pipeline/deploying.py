@@ -11,6 +11,8 @@ from promote.core.review import Approved, NotApproved, Rejected, approve
 from promote.core.rules.engine import check
 from promote.core.stages import Deployed, Deployment, Stored
 from promote.core.verdict import Compatible, Incompatible, Undecided, judge
+from promote.errors import InputError
+from promote.pipeline.choosing import Chosen, choose
 from promote.pipeline.dating import now
 from promote.pipeline.gating import closed
 from promote.pipeline.happening import refusals
@@ -49,32 +51,36 @@ def _deploy(name: str, reference: str, target: Target, by: str, world: World) ->
         approved = _approved(name, reference, target, world)
         if not isinstance(approved, Approved):
             return approved
-        if failed := closed(approved.stored, target, world):
-            step.say(failed.word)
-            return failed
         step.say(f"version {approved.stored.version}, {approved.stored.digest}")
+    whole = approved.stored
+    chosen = choose(whole, target if isinstance(whole, Stored) else world.measured(), world)
+    if not isinstance(chosen, Chosen):
+        return chosen
+    if failed := closed(whole, chosen.bundle, target, world):
+        return failed
     with world.store.lock(name):
-        return _bring_up(approved, by, world)
+        return _bring_up(approved, chosen, by, world)
 
 
 def _approved(name: str, reference: str, target: Target, world: World) -> Approved | NotApproved | Rejected:
     """The digest, and the decision about it; without a reference the newest one that somebody agreed to."""
     if reference:
-        stored = world.registry.resolve(name, reference)
+        stored = world.registry.find(name, reference)
         return standing(stored, target, world, meet=True)
     for version in world.ledger.versions(name):
         if not target.review or world.ledger.review(name, version, target.name).state == "approved":
-            stored = world.registry.resolve(name, f"v{version}")
+            stored = world.registry.find(name, f"v{version}")
             found = standing(stored, target, world, meet=True)
             if isinstance(found, Approved):
                 return found
     return NotApproved(f"no version of {name} is approved for {target.name}")
 
 
-def _bring_up(approved: Approved, by: str, world: World) -> Deployment | Refused:
-    stored = approved.stored
+def _bring_up(approved: Approved, chosen: Chosen, by: str, world: World) -> Deployment | Refused:
+    stored = chosen.bundle
     started = time.monotonic()
     former = world.store.current(stored.name)
+    _same_variant(chosen, world)
     world.server.require()
     with world.store.staging(stored) as folder:
         with world.progress.stage("fetch", f"from {stored.repository}") as step:
@@ -92,7 +98,27 @@ def _bring_up(approved: Approved, by: str, world: World) -> Deployment | Refused
         if void := _void(approved, seen.target, verdict.word, world):
             return void
         world.store.place(stored, files)
-    return switch(former, _deployed(stored, by), approved.target.keep, world, started)
+    live = _deployed(stored, by)
+    if stored.digest != approved.stored.digest:
+        live = replace(live, release=approved.stored.digest)
+    outcome = switch(former, live, approved.target.keep, world, started)
+    return replace(outcome, variant=chosen.label, cost=chosen.cost)
+
+
+def _same_variant(chosen: Chosen, world: World) -> None:
+    """A directory of the same number never changes its bytes: what serves by them could not be told from what did.
+
+    Raises:
+        InputError: another variant of this version served here before.
+    """
+    stored = chosen.bundle
+    served = {d.digest for d in world.store.history(stored.name) if d.version == stored.version}
+    if chosen.label and served and stored.digest not in served:
+        raise InputError(
+            f"{stored.name} version {stored.version} is here as {sorted(served)[0][:19]}, "
+            f"and the variant for this host is {chosen.label} {stored.digest[:19]} now",
+            hint="promote the run again: the next version takes that variant, and this one serves on",
+        )
 
 
 def _void(approved: Approved, seen: Target, verdict: str, world: World) -> NotApproved | Rejected | None:

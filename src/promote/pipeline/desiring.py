@@ -39,7 +39,7 @@ def _tags(wanted: dict[str, Wanted], agent: Agent, world: World) -> Iterator[Eve
     names = sorted({*world.store.models(), *agent.models})
     for name in names:
         try:
-            stored = world.registry.resolve(name, tag_of(agent.target.name))
+            stored = world.registry.find(name, tag_of(agent.target.name))
             there = stored.digest
         except NotFound:
             stored, there = None, "-"

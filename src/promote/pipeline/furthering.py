@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from promote.core.evidence import VERDICT_TYPE, annotations_of, same_evidence, write_verdict
 from promote.core.facts import Target
 from promote.core.review import NOT_REQUIRED, PENDING, Review
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.core.verdict import Compatible
 from promote.pipeline.dating import now
 from promote.pipeline.happening import furthered
@@ -26,13 +26,13 @@ class Further:
         review: ``pending``, ``not required``, or the decision that this very digest has already for that target.
     """
 
-    verdict: Compatible[Stored]
+    verdict: Compatible[Held]
     evidence: str
     new: bool
     review: str
 
 
-def promote_further(verdict: Compatible[Stored], target: Target, world: World) -> Further:
+def promote_further(verdict: Compatible[Held], target: Target, world: World) -> Further:
     """Attaches the verdict to the bundle it is about, whose digest stays, and asks for a review where the target wants one.
 
     Running it twice is running it once; a decision about this very digest is kept.

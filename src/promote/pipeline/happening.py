@@ -13,7 +13,7 @@ from promote.core.events import Actor, Event, Kind, event_of, stamp
 from promote.core.facts import Target
 from promote.core.gates import GateFailed
 from promote.core.review import CLAIMED, NotApproved, Rejected
-from promote.core.stages import Deployed, Deployment, Promotion, Release, Stored
+from promote.core.stages import Deployed, Deployment, Held, Promotion, Release
 from promote.core.verdict import Incompatible, Undecided, Verdict
 from promote.errors import DeployFailed, Interrupted, PromoteError
 from promote.pipeline.recording import bring, keep
@@ -56,7 +56,7 @@ def _checked(release: Release, world: World) -> dict[str, str]:
     return {"verdict": verdict.word, "parity": f"{worst:.3g}", "matrix": world.matrix.digest}
 
 
-def furthered(stored: Stored, target: Target, verdict: Verdict[Stored], evidence: str, world: World) -> None:
+def furthered(stored: Held, target: Target, verdict: Verdict[Held], evidence: str, world: World) -> None:
     """A stored bundle was checked for a further target, and is asked for there."""
     actor, now = world.actor, _now()
     more = {"verdict": verdict.word, "matrix": world.matrix.digest}
@@ -64,11 +64,11 @@ def furthered(stored: Stored, target: Target, verdict: Verdict[Stored], evidence
     keep([checked, *_requested(stored, target, actor, now)], world, must=True)
 
 
-def _requested(stored: Stored, target: Target, actor: Actor, now: str) -> list[Event]:
+def _requested(stored: Held, target: Target, actor: Actor, now: str) -> list[Event]:
     return [event_of(stored, Kind.REQUESTED, actor, now, target=target.name)] if target.review else []
 
 
-def pushed(stored: Stored, source: Registry, there: Stored, world: World) -> None:
+def pushed(stored: Held, source: Registry, there: Held, world: World) -> None:
     """A bundle came from ``source``, where it is ``there``; what happened to it before comes along.
 
     Whoever could write there could write an approval there, so none of them counts here.
@@ -89,15 +89,15 @@ def served(name: str, target: Target, world: World, *, registry: bool, mlflow: b
         mlflow: ask it.
     """
     history = world.store.history(name)
-    late = {line.digest for line in world.store.untold(name)}
-    near = dict.fromkeys(line.digest for line in reversed(history))
+    late = {line.promoted for line in world.store.untold(name)}
+    near = dict.fromkeys(line.promoted for line in reversed(history))
     warnings: list[str] = []
     for digest in [*near][:2] + [digest for digest in [*near][2:] if digest in late]:
         kept = keep(deployments(history, digest, target), world, registry=registry, mlflow=mlflow)
         if not kept.registry and not kept.mlflow and (registry or mlflow):
             warnings.append(f"no event was written: {'; '.join(kept.why)}; the next promote deploy or sync writes it")
         gone = withdrawn(kept.lines)
-        if gone and digest == history[-1].digest:
+        if gone and digest == history[-1].promoted:
             warnings.append(f"{name} v{history[-1].version} was withdrawn by {gone.by}: {gone.reason}")
     return tuple(warnings)
 
@@ -106,15 +106,15 @@ def deployments(history: tuple[Deployed, ...], digest: str, target: Target) -> l
     """The events that a host's record tells of one bundle; a version that had served there before was gone back to."""
     events = []
     for at, line in enumerate(history):
-        if line.digest != digest:
+        if line.promoted != digest:
             continue
         again = any(before.version == line.version for before in history[:at])
         former = {"former": f"v{history[at - 1].version}"} if at else {}
         events.append(
             Event(
                 kind=Kind.ROLLED_BACK if again else Kind.DEPLOYED, at=line.since, by=line.by, how=CLAIMED,
-                model=line.name, version=line.version, bundle=line.digest, target=target.name,
-                more={"place": place_of(target, line.by)} | former,
+                model=line.name, version=line.version, bundle=line.promoted, target=target.name,
+                more={"place": place_of(target, line.by)} | former | ({"variant": line.digest} if line.release else {}),
             )
         )  # fmt: skip
     return events
@@ -136,7 +136,7 @@ def refusals(name: str, reference: str, target: Target, by: str, world: World) -
     def say(reason: str) -> None:
         with world.progress.stage("note", "why not, in the registry and MLflow") as step:
             try:
-                stored = world.registry.resolve(name, reference)
+                stored = world.registry.find(name, reference)
             except Interrupted:
                 raise
             except PromoteError as error:
@@ -168,7 +168,7 @@ def _why(refused: object) -> str:
     return ""
 
 
-def _passport(stored: Stored) -> tuple[str, ...]:
+def _passport(stored: Held) -> tuple[str, ...]:
     digest = stored.annotations.get("io.promote.passport", "")
     return (digest,) if digest else ()
 

@@ -16,6 +16,7 @@ from promote.core.layout import passport_of
 from promote.core.passport_summary import summary
 from promote.core.review import PENDING, Review, last_words
 from promote.pipeline.auditing import promotion_of
+from promote.pipeline.choosing import first_of
 from promote.pipeline.happening import deployments
 from promote.pipeline.recalling import Recalled, Version
 from promote.pipeline.recording import bring, keep
@@ -45,7 +46,8 @@ def _remake(name: str, version: Version, books: Books) -> None:
     stored = version.stored
     if stored is None:
         return
-    told = summary(books.registry.read(stored, passport_of(stored)))
+    first = first_of(stored, books.registry)
+    told = summary(books.registry.read(first, passport_of(first)))
     page = "\n".join(f"- **{key}**: {json.dumps(value)[1:-1]}" for key, value in told.items())
     text = f"Made anew from `{stored.reference}`, whose passport says:\n\n{page}\n"
     books.ledger.remake(stored, promotion_of(version, name), text)

@@ -93,7 +93,7 @@ def _tell(name: str, target: Target, world: World, *, lead: bool, registry: bool
     history, untold = world.store.history(name), world.store.untold(name)
     live = history[-1]
     try:
-        world.ledger.deployed(name, live.version, target.name, live.digest, "live", alias=lead)
+        world.ledger.deployed(name, live.version, target.name, live.promoted, "live", alias=lead)
     except PromoteError:
         if registry:
             served(name, target, world, registry=True, mlflow=False)
@@ -101,7 +101,7 @@ def _tell(name: str, target: Target, world: World, *, lead: bool, registry: bool
     since = len(history) - len(untold) - 1 if untold else len(history)
     kept = {former.version: former for former in history[max(since, 0) :] if former.version != live.version}
     for former in kept.values():
-        world.ledger.deployed(name, former.version, target.name, former.digest, "kept")
+        world.ledger.deployed(name, former.version, target.name, former.promoted, "kept")
     warnings = served(name, target, world, registry=registry)
     world.store.told(name)
     return warnings

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from promote.core.choices import with_another_choice
 from promote.core.facts import Target
 from promote.core.layout import config_of, lay_out
+from promote.core.lowering import lower_plan, require_lower
 from promote.core.names import model_name
 from promote.core.page import report_files
 from promote.core.parity import ParityFailed, Tolerance, compare
@@ -16,6 +17,7 @@ from promote.core.stages import Bundle, Candidate, Export, ExportPlan, Promotion
 from promote.core.verdict import Compatible, Incompatible, Undecided, Verdict, judge
 from promote.pipeline.beside import beside
 from promote.pipeline.happening import promoted
+from promote.pipeline.lowering import kind_of, lower, push_all
 from promote.pipeline.timing import Timed
 from promote.ports import World
 
@@ -32,6 +34,7 @@ class Order:
         opset: asked for by hand, or ``None``.
         tolerances: by precision; what is not named keeps its default.
         dry_run: stop before anything outside this machine is written.
+        variants: lower precisions that the version has beside the model's own.
     """
 
     ref: RunRef
@@ -39,13 +42,15 @@ class Order:
     opset: int | None = None
     tolerances: Mapping[str, Tolerance]
     dry_run: bool = False
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A dry run's answer: the bundle that would be pushed."""
+    """A dry run's answer: the bundle that would be pushed, and the other variants."""
 
     bundle: Bundle
+    variants: tuple[Bundle, ...] = ()
 
 
 def promote_model(order: Order, target: Target, world: World) -> Promotion | Prepared | Refusal:
@@ -62,27 +67,42 @@ def promote_model(order: Order, target: Target, world: World) -> Promotion | Pre
         early = judge(candidate, target.name, check(candidate.facts, target, world.matrix), before_export=True)
         if not isinstance(early, Compatible):
             return early
+        require_lower(order.variants, plan, candidate)
         step.say(f"opset {plan.opset or 'as it is'}, {plan.precision}")
     proven = _export(candidate, plan, order, world, timed)
     if isinstance(proven, ParityFailed):
         return proven
-    settings = canonical(
-        {"template": world.template.model_dump(mode="json", exclude_none=True), "matrix": world.matrix.digest}
-    )
-    identity = promotion_id(proven, target, name, settings)
-    with timed.stage("check", f"against {target.name}") as step:
-        version = world.ledger.next_version(name, identity)
-        verdict = _judge(proven, target, name, version, world)
-        step.say(verdict.word)
-    if isinstance(verdict, Incompatible):
-        return with_another_choice(verdict, proven.export, target, world.matrix)
-    if not isinstance(verdict, Compatible):
-        return verdict
+    exports = [proven]
+    for precision in order.variants:
+        lowered = lower(proven.export, lower_plan(plan, precision), order.tolerances[precision], world, timed)
+        if isinstance(lowered, ParityFailed):
+            return lowered
+        exports.append(lowered)
+    identity = _identity(exports, target, name, world)
+    version = world.ledger.next_version(name, identity)
+    verdicts = []
+    for one in exports:
+        verdict = _check(one, target, name, version, world, timed, alone=len(exports) == 1)
+        if not isinstance(verdict, Compatible):
+            return verdict
+        verdicts.append(verdict)
+
+    def laid_out(version: int) -> list[Bundle]:
+        return [lay_out(v, target, world.template, name, version, world.matrix.digest) for v in verdicts]
+
     if order.dry_run:
-        return Prepared(lay_out(verdict, target, world.template, name, version, world.matrix.digest))
-    version = world.ledger.reserve(name, identity, candidate)
-    bundle = lay_out(verdict, target, world.template, name, version, world.matrix.digest)
-    return _release(bundle, identity, world, timed)
+        first, *others = laid_out(version)
+        return Prepared(first, tuple(others))
+    return _release(laid_out(world.ledger.reserve(name, identity, candidate)), identity, world, timed)
+
+
+def _identity(exports: list[Proven], target: Target, name: str, world: World) -> str:
+    """What makes two promotions the same one: of several variants, all of them."""
+    shapes = {"template": world.template.model_dump(mode="json", exclude_none=True), "matrix": world.matrix.digest}
+    first, *others = exports
+    alone = canonical(shapes)
+    variants = {one.export.plan.precision: promotion_id(one, target, name, alone) for one in others}
+    return promotion_id(first, target, name, canonical(shapes | {"variants": variants}) if variants else alone)
 
 
 def _export(candidate: Candidate, plan: ExportPlan, order: Order, world: World, timed: Timed) -> Proven | ParityFailed:
@@ -98,6 +118,18 @@ def _export(candidate: Candidate, plan: ExportPlan, order: Order, world: World, 
     return Proven(export, proof)
 
 
+def _check(
+    proven: Proven, target: Target, name: str, version: int, world: World, timed: Timed, *, alone: bool
+) -> Verdict[Proven]:  # fmt: skip
+    which = "" if alone else f"{kind_of(proven.export.plan).label} "
+    with timed.stage("check", f"{which}against {target.name}") as step:
+        verdict = _judge(proven, target, name, version, world)
+        step.say(verdict.word)
+    if isinstance(verdict, Incompatible):
+        return with_another_choice(verdict, proven.export, target, world.matrix)
+    return verdict
+
+
 def _judge(proven: Proven, target: Target, name: str, version: int, world: World) -> Verdict[Proven]:
     export: Export = proven.export
     config = config_of(export, target, world.template, name, version)
@@ -105,10 +137,9 @@ def _judge(proven: Proven, target: Target, name: str, version: int, world: World
     return judge(proven, target.name, findings)
 
 
-def _release(bundle: Bundle, identity: str, world: World, timed: Timed) -> Promotion:
-    with timed.stage("push", f"{bundle.name} v{bundle.version}") as step:
-        release = world.registry.push(bundle, step)
-        step.say(f"{release.sent:,} bytes sent, {release.skipped:,} there already")
+def _release(bundles: list[Bundle], identity: str, world: World, timed: Timed) -> Promotion:
+    bundle = bundles[0]
+    release = push_all(bundles, world, timed)
     with timed.stage("record", "in MLflow") as step:
         run = world.ledger.begin(release, identity)
         promotion = world.ledger.record(

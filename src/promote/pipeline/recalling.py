@@ -8,7 +8,7 @@ from promote.core.chain import Chain, Fault, Told, chain_of, read_referrers, rea
 from promote.core.decisions import first_form_events
 from promote.core.events import Event, moment
 from promote.core.history import Row
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.errors import AuthError, IntegrityError, Interrupted, NotFound, PromoteError, Unavailable
 from promote.ports import Ledger, Registry
 
@@ -30,7 +30,7 @@ class Version:
     """
 
     number: int
-    stored: Stored | None = None
+    stored: Held | None = None
     digest: str = ""
     registry: Told | None = None
     mlflow: Told | None = None
@@ -134,7 +134,7 @@ def _registry(name: str, registry: Registry, only: int | None) -> Iterator[Versi
     numbers = [int(tag[1:]) for tag in registry.tags(name) if _VERSION.fullmatch(tag)]
     for number in _chosen(numbers, only):
         try:
-            stored = registry.resolve(name, f"v{number}")
+            stored = registry.find(name, f"v{number}")
             referrers = registry.referrers(stored)
         except (Interrupted, AuthError, Unavailable):
             raise

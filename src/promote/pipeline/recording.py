@@ -17,7 +17,7 @@ from promote.core.chain import (
     read_texts,
 )
 from promote.core.events import SERVES, Event, Kind, Line, moment, repeats, stamp
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.errors import Interrupted, PromoteError
 from promote.ports import Books, Registry
 
@@ -55,11 +55,11 @@ def keep(
         PromoteError: as the registry says, where it must.
     """
     first, why = events[0], list[str]()
-    stored: Stored | None = None
+    stored: Held | None = None
     here = there = None
     if registry:
         try:
-            stored = world.registry.resolve(first.model, first.bundle)
+            stored = world.registry.find(first.model, first.bundle)
             here = read_referrers(world.registry.referrers(stored, EVENTS_TYPE), stored)
         except PromoteError as error:
             if must or isinstance(error, Interrupted):
@@ -78,7 +78,7 @@ def keep(
     return Kept(lines=(*known, *new), registry=in_registry, mlflow=in_mlflow, why=tuple(why))
 
 
-def bring(lines: Iterable[Line], stored: Stored, registry: Registry) -> int:
+def bring(lines: Iterable[Line], stored: Held, registry: Registry) -> int:
     """Attaches lines that were kept elsewhere, as such: an approval among them allows nothing; how many were missing."""
     there = {line.digest for line in read_referrers(registry.referrers(stored, EVENTS_TYPE), stored).lines}
     missing = [line for line in lines if line.digest not in there]
@@ -109,7 +109,7 @@ def _rests_on(event: Event, lines: Sequence[Line]) -> tuple[str, ...]:
     return tuple(line.digest for line in before if moment(line.event.at) <= moment(event.at))
 
 
-def _attached(stored: Stored, new: Sequence[Line], world: Books, why: list[str], *, must: bool) -> bool:
+def _attached(stored: Held, new: Sequence[Line], world: Books, why: list[str], *, must: bool) -> bool:
     try:
         for batch in batches(new):
             world.registry.attach(stored, EVENTS_TYPE, content_of(batch), annotations_of(batch))

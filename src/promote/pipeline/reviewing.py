@@ -27,8 +27,9 @@ from promote.core.review import (
     host_words,
     is_request,
 )
-from promote.core.stages import Stored
+from promote.core.stages import Held, Stored
 from promote.errors import NotFound
+from promote.pipeline.choosing import weigh
 from promote.pipeline.recording import keep
 from promote.ports import World
 
@@ -58,12 +59,12 @@ class Waiting:
 
 def review_model(
     name: str, reference: str, target: Target, decision: Review, world: World
-) -> tuple[Stored, Review, Outcome]:
+) -> tuple[Held, Review, Outcome]:
     """Keeps a person's decision about the digest that ``reference`` names now, and what all decisions come to.
 
     It is attached to the bundle first: where that fails nothing is approved, and MLflow says nothing of it.
     """
-    stored = world.registry.resolve(name, reference)
+    stored = world.registry.find(name, reference)
     world.ledger.review(name, stored.version, target.name)  # fails where MLflow does not know the version
     review = replace(
         decision, digest=stored.digest, at=_now(), verdict=_verdict(stored, target, world), host=host_words(target),
@@ -75,7 +76,7 @@ def review_model(
     return stored, review, outcome
 
 
-def case_of(stored: Stored, target: Target, world: World) -> Case:
+def case_of(stored: Held, target: Target, world: World) -> Case:
     """All that was said of a bundle for a target, by MLflow's tags and in the registry."""
     referrers = world.registry.referrers(stored)
     decisions = decisions_of(referrers, stored, target.name)
@@ -92,7 +93,7 @@ def case_of(stored: Stored, target: Target, world: World) -> Case:
     )
 
 
-def standing(stored: Stored, target: Target, world: World, *, meet: bool = False) -> Outcome:
+def standing(stored: Held, target: Target, world: World, *, meet: bool = False) -> Outcome:
     """Whether people let this digest serve there now.
 
     Args:
@@ -127,7 +128,7 @@ def waiting(targets: tuple[Target, ...], world: World) -> Iterator[Waiting]:
             if name in live and version <= live[name].version:
                 continue
             try:
-                outcome = standing(world.registry.resolve(name, digest), target, world)
+                outcome = standing(world.registry.find(name, digest), target, world)
             except NotFound as error:
                 outcome = NotApproved(f"its bundle is not there: {error.message}")
             if not isinstance(outcome, Approved):
@@ -137,20 +138,20 @@ def waiting(targets: tuple[Target, ...], world: World) -> Iterator[Waiting]:
                 )  # fmt: skip
 
 
-def _keep(stored: Stored, target: Target, review: Review, world: World) -> None:
+def _keep(stored: Held, target: Target, review: Review, world: World) -> None:
     event = decision_event(stored, target.name, review)
     asked = replace(event, kind=Kind.REQUESTED, more={}) if review.how == REQUESTED else None
     keep([event] if asked is None else [asked, event], world, must=True)
 
 
-def _withdrawn(referrers: tuple[Referrer, ...], stored: Stored) -> str:
+def _withdrawn(referrers: tuple[Referrer, ...], stored: Held) -> str:
     """Who withdrew the bundle, and why; empty where nobody did."""
     told = read_referrers(referrers, stored)
     gone = withdrawn(line for line in told.lines if line.event.bundle == stored.digest)
     return f"withdrawn by {gone.by or NOT_KNOWN}: {gone.reason or '-'}" if gone else ""
 
 
-def _show(stored: Stored, target: Target, review: Review, outcome: Outcome, world: World) -> None:
+def _show(stored: Held, target: Target, review: Review, outcome: Outcome, world: World) -> None:
     """MLflow's tags say what the decisions come to; nobody's name stands beside what is not decided."""
     states = {Approved: APPROVED, Rejected: REJECTED}
     state = states.get(type(outcome), PENDING)
@@ -160,9 +161,16 @@ def _show(stored: Stored, target: Target, review: Review, outcome: Outcome, worl
     world.ledger.decide(stored.name, stored.version, target.name, shown)
 
 
-def _verdict(stored: Stored, target: Target, world: World) -> str:
-    """The verdict's word that a reviewer sees: the bundle's own, or the last that was attached for a further target."""
-    word = verdict_of(world.registry.read(stored, passport_of(stored)), target.name)
+def _verdict(stored: Held, target: Target, world: World) -> str:
+    """The verdict's word that a reviewer sees: the bundle's own, or the last that was attached for a further target.
+
+    Of several variants it is the word of the one that the target would get, as it is known now.
+    """
+    if isinstance(stored, Stored):
+        word = verdict_of(world.registry.read(stored, passport_of(stored)), target.name)
+    else:
+        best = weigh(stored, target, world).chosen
+        word = best.verdict.word if best else ""
     later = [
         r.annotations.get(VERDICT, "")
         for r in world.registry.referrers(stored, VERDICT_TYPE)

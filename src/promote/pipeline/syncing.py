@@ -84,7 +84,7 @@ def _restore(name: str, states: Mapping[int, str], agent: Agent, world: World, n
 
 def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) -> Iterator[Event]:
     live, known = world.store.current(name), agent.of(name)
-    if live and live.version == wanted.version and wanted.reference in (f"v{live.version}", live.digest):
+    if live and live.version == wanted.version and wanted.reference in (f"v{live.version}", live.promoted):
         agent.memory[name] = _live(known, wanted, live)
         yield Event(kind="in-step", model=name, version=live.version, digest=live.digest, reference=_reference(live))
         return
@@ -119,7 +119,7 @@ def _bring(name: str, wanted: Wanted, agent: Agent, world: World, now: float) ->
 
 def _live(known: Remembered, wanted: Wanted, live: Deployed) -> Remembered:
     """What is wanted serves; the registry's tag that named it is followed."""
-    return replace(known.came(wanted, "live", 0, f"live {live.digest}"), tag=live.digest if known.tag else "")
+    return replace(known.came(wanted, "live", 0, f"live {live.digest}"), tag=live.promoted if known.tag else "")
 
 
 def _failed(key: str, name: str, wanted: Wanted, error: PromoteError, agent: Agent, now: float) -> Event:

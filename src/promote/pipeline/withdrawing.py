@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from promote.core.chain import withdrawn
 from promote.core.events import Actor, Event, Kind, event_of, stamp
 from promote.core.history import Served, served_at
-from promote.core.stages import Stored
+from promote.core.stages import Held
 from promote.errors import Interrupted, PromoteError
 from promote.pipeline.recalling import recall
 from promote.pipeline.recording import keep
@@ -24,7 +24,7 @@ class Withdrawal:
         warnings: where it is not shown, a line each.
     """
 
-    stored: Stored
+    stored: Held
     event: Event
     serves: tuple[Served, ...]
     warnings: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ def withdraw(name: str, reference: str, actor: Actor, reason: str, books: Books)
     Raises:
         NotFound, AuthError, Unavailable: as the registry says: then nothing is withdrawn.
     """
-    stored = books.registry.resolve(name, reference)
+    stored = books.registry.find(name, reference)
     event = event_of(stored, Kind.WITHDRAWN, actor, stamp(datetime.now(UTC)), reason=reason)
     kept = keep([event], books, must=True)
     first = withdrawn(kept.lines) or event

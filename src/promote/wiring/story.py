@@ -120,6 +120,10 @@ class LazyWorld:
         """Child processes in the work folder."""
         return self.wiring.exporter(self.work)
 
+    def measured(self) -> Target:
+        """See ``World``."""
+        return self.wiring.measured(self.target)
+
     def examine(self, stored: Stored, files: Mapping[str, str]) -> Examined:
         """See ``World``."""
         return self.wiring.examined(self.target, stored, files)

@@ -27,6 +27,10 @@ def main(job_file: str) -> int:
             from promote.adapters.export.torch_export import export
 
             result = export(job)
+        elif job["do"] == "lower":
+            from promote.adapters.export.lower import lower
+
+            result = lower(job)
         else:
             from promote.adapters.export.runtime import run
 

@@ -67,6 +67,37 @@ class TorchExporter:
         ran = self._run(work / "out" / "model.onnx", work / "source.safetensors", "runtime", work, step)
         return self._collect(candidate, plan, work, facts, told | {"tools": told["tools"] | ran["tools"]})
 
+    def lower(self, export: Export, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
+        """See ``promote.ports.Exporter``; the export is this exporter's last, whose work folder is there still."""
+        try:
+            return self._lower(export, plan, step)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise Unavailable(
+                f"cannot write {error.filename or self.folder}: {error.strerror}", hint=FULL_HINT
+            ) from error
+
+    def _lower(self, export: Export, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
+        work, base = self.folder / f"export-{plan.precision}", self.folder / "export"
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "out").mkdir(parents=True, mode=0o700)
+        _check_room(work, export.candidate)
+        outside = export.facts.external.value if export.facts.external else ()
+        for path in export.files.keys() - {"model.onnx", *(external.location for external in outside)}:
+            (work / "out" / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(export.files[path].path, work / "out" / path)
+        rounding = work / "rounding.onnx"
+        job = {"do": "lower", "model": export.files["model.onnx"].path, "out": "out", "rounding": str(rounding)}
+        told = run_child(job | {"precision": plan.precision}, work, self.limits, step.say)
+        step.say("reading the facts of the ONNX file")
+        facts = self.read_facts(str(work / "out" / "model.onnx"))
+        shutil.copyfile(base / "source.safetensors", work / "source.safetensors")
+        runs = rounding if rounding.exists() else work / "out" / "model.onnx"
+        ran = self._run(runs, work / "source.safetensors", "runtime", work, step)
+        tools = {**export.tools, **told["tools"], **ran["tools"]}
+        return self._collect(export.candidate, plan, work, facts, {"tools": tools, "labels": export.labels})
+
     def _from_torch(self, candidate: Candidate, plan: ExportPlan, work: Path, step: Step) -> dict[str, Any]:
         model = candidate.model
         if plan.opset is None or plan.ir_version is None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promote.adapters.whole_file import read_whole
-from promote.core.manifest import LARGEST_MANIFEST, strict_json
+from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, strict_json
 from promote.core.names import DIGEST, printable
 from promote.core.passport import sha256
 from promote.core.passport_item import LARGEST, Item
@@ -61,10 +61,22 @@ def read_layout(root: str) -> Iterator[Item]:
     for tag, digest in entries:
         where = f"oci:{root}:{tag}"
         try:
-            manifest = _blob(root, digest, LARGEST_MANIFEST)
-            yield Item(where, passport=_blob(root, passport_digest(manifest, where), LARGEST))
+            for at, manifest in _bundles(root, where, _blob(root, digest, LARGEST_MANIFEST)):
+                yield Item(at, passport=_blob(root, passport_digest(manifest, at), LARGEST))
         except PromoteError as error:
             yield Item(where, fault=error.message)
+
+
+def _bundles(root: str, where: str, manifest: bytes) -> Iterator[tuple[str, bytes]]:
+    """The manifest of a version, or that of each variant, and what to call it."""
+    if INDEX_TYPE.encode() not in manifest:  # which no manifest of a bundle names: to parse each twice takes too long
+        yield where, manifest
+        return
+    from promote.core.referrers import read_index
+
+    for entry in read_index(manifest, where):
+        label = str((entry.get("annotations") or {}).get("io.promote.variant", entry["digest"][:19]))
+        yield f"{where} {printable(label, 80)}", _blob(root, entry["digest"], LARGEST_MANIFEST)
 
 
 def _versions(index: Any) -> list[tuple[str, str]]:

@@ -194,7 +194,7 @@ class OciRegistry:
         move_all(moves, step, 0, total)
         return {path: str(goal) for path, goal in goals.items()}
 
-    def read(self, stored: Stored, blob: Blob) -> bytes:
+    def read(self, stored: Held, blob: Blob) -> bytes:
         """See ``promote.ports.Registry``."""
         if blob.size > _LARGEST_READ:
             raise IntegrityError(f"{blob.digest} has {blob.size:,} bytes, at most {_LARGEST_READ:,} are read whole")

@@ -34,6 +34,7 @@ class _Line(BaseModel):
     since: str
     by: str
     state: str
+    release: str = ""
     previous: str
     check: str
 
@@ -78,6 +79,8 @@ def next_line(before: bytes, shown: str, live: Deployed) -> bytes:
     """
     _, previous = parse_record(before, shown, live.name)
     body = {field: getattr(live, field) for field in Deployed.__dataclass_fields__} | {"previous": previous}
+    if not live.release:  # a bundle alone is noted as it always was
+        del body["release"]
     return _compact(body | {"check": _sum(body)}) + b"\n"
 
 
@@ -136,16 +139,17 @@ def parse_record(data: bytes, shown: str, name: str) -> tuple[tuple[Deployed, ..
     for number, text in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             line = _Line.model_validate_json(text)
-            digest(line.digest)
+            for named in (line.digest, *([line.release] if line.release else [])):
+                digest(named)
         except (ValidationError, IntegrityError) as error:
             raise _damaged(shown, number, "it is no record of a deployment") from error
-        body = line.model_dump(exclude={"check"})
+        body = line.model_dump(exclude={"check"}, exclude_unset=True)
         if line.check != _sum(body) or line.name != name:
             raise _damaged(shown, number, "it was changed afterwards")
         if line.previous != previous:
             raise _damaged(shown, number, "the line before it was changed or is missing")
         previous = line.check
-        found.append(Deployed(**{field: body[field] for field in Deployed.__dataclass_fields__}))
+        found.append(Deployed(**{field: body[field] for field in Deployed.__dataclass_fields__ if field in body}))
     return tuple(found), previous
 
 

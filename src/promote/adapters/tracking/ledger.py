@@ -31,7 +31,7 @@ from promote.core.load import Figures
 from promote.core.names import printable
 from promote.core.promotion_run import PromotionRun, compared, run_name, run_note, under_load
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
-from promote.core.stages import Candidate, Promotion, Release, Stored
+from promote.core.stages import Candidate, Held, Promotion, Release, Stored
 from promote.core.standing import Desired
 from promote.errors import InputError, IntegrityError
 from promote.ports import Ledger
@@ -210,7 +210,7 @@ class MlflowLedger:
         """See ``promote.ports.Ledger``."""
         write_events(self._versions(name), version, lines)
 
-    def remake(self, stored: Stored, promotion_id: str, text: str) -> None:
+    def remake(self, stored: Held, promotion_id: str, text: str) -> None:
         """See ``promote.ports.Ledger``. The run it was made from is gone, so its source is the bundle."""
         versions = self._versions(stored.name)
         at = stored.reference if stored.reference.startswith("oci:") else f"oci://{stored.reference}"
