@@ -82,6 +82,7 @@ COMMANDS = {
     "bench-help": ("bench", "--help"),
     "pull-help": ("pull", "--help"),
     "diff-help": ("diff", "--help"),
+    "resolve-help": ("resolve", "--help"),
     "verify-help": ("verify", "--help"),
     "list-help": ("list", "--help"),
     "inspect-help": ("inspect", "--help"),
