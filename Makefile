@@ -1,4 +1,4 @@
-# Few words: demo, test, quick, lint, check, bench, docs, kernels, oracle, lock, serve, clean. Each sets up what it needs.
+# Few words: demo, test, quick, lint, check, bench, docs, site, kernels, oracle, lock, serve, clean. Each sets up what it needs.
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -11,7 +11,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export PROMOTE_TRITON_CARRIER = $(abspath $(CARRIER))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo serve test quick lint check bench docs kernels oracle lock setup clean
+.PHONY: demo serve test quick lint check bench docs site kernels oracle lock setup clean
 
 demo: setup            ## The whole story on this machine: train, promote, deploy, ask, status
 	@$(BIN)/python examples/demo.py
@@ -39,8 +39,13 @@ bench: setup           ## The figures of docs/performance.md, one file each
 	@$(BIN)/python benchmarks/export.py
 	@$(BIN)/python benchmarks/what_if.py
 
-docs: setup            ## Pages that are generated: the rules
+docs: setup            ## Pages that are generated: the rules, the commands, the settings, the exit codes
 	@$(BIN)/promote matrix explain --markdown > docs/reference/rules.md.new && mv docs/reference/rules.md.new docs/reference/rules.md
+	@PYTHONPATH=. $(BIN)/python tools/reference_pages.py
+
+site: setup            ## docs/ as a site, in site/: no link in it leads nowhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html"
 
 kernels: setup         ## operator_kernels.json.gz and cuda_kernels.json.gz anew, from the public wheels of every ONNX Runtime release
 	@$(BIN)/python tools/kernels.py
@@ -72,4 +77,4 @@ $(CARRIER)/.ready: examples/local_triton/install.py | $(VENV)/.ready
 	@touch $@
 
 clean:                 ## Everything that make made
-	rm -rf $(VENV) $(CACHE) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(CACHE) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist site
