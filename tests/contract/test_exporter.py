@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,26 @@ def test_an_onnx_model_passes_through_with_its_external_data(ner, tmp_path):
     (root / "weights/w.bin").unlink()
     with pytest.raises(ExportError, match=r"weights/w\.bin"):
         exported(replace(ner, model=model), AS_IT_IS, tmp_path / "again")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "kind"), [("fp16", TensorProto.FLOAT16), ("bf16", TensorProto.BFLOAT16)])
+def test_a_lower_precision_is_the_same_model_within_its_own_tolerance(made, precision, kind):
+    export, _ = made
+    folder = Path(export.files["model.onnx"].path).parents[2]
+    plan = replace(PLAN, precision=precision)
+    lowered, outputs = TorchExporter(folder, read_facts, Limits(seconds=120)).lower(export, plan, Steps())
+    proof = compare(outputs.source, outputs.exported, DEFAULT_TOLERANCES[precision])
+    assert isinstance(proof, ParityProven)
+    assert proof.worst.max_absolute > 0  # it is not the export once more
+    path = lowered.files["model.onnx"].path
+    onnx.checker.check_model(path, full_check=True)
+    graph = onnx.load(path).graph
+    kinds = {one.data_type for one in graph.initializer}
+    assert kind in kinds
+    assert ({TensorProto.FLOAT16, TensorProto.BFLOAT16} - {kind}).isdisjoint(kinds)
+    assert (lowered.facts.inputs, lowered.facts.outputs) == (export.facts.inputs, export.facts.outputs)
+    assert lowered.files.keys() == export.files.keys()
+    assert lowered.facts.flaws.value == ()
+    golden = split(Path(lowered.samples.path).read_bytes())
+    assert golden.keys() == set(export.cases)
