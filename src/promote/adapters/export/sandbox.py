@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from promote.adapters.export.child import DISK_FULL, FULL_HINT
+from promote.adapters.process_group import end, resident_bytes
 from promote.core.names import printable
 from promote.errors import ExportError, InputError, PromoteError, Unavailable
 
@@ -72,7 +73,7 @@ def run_child(job: dict[str, Any], folder: Path, limits: Limits, say: Callable[[
         try:
             broken = _watch(process, limits, say)
         finally:
-            _end(process)
+            end(process)
     result = folder / f"{what}.result.json"
     if broken:
         raise ExportError(f"the {what} was stopped: {broken}", hint=f"its log is {log}")
@@ -129,7 +130,7 @@ def _watch(process: "subprocess.Popen[bytes]", limits: Limits, say: Callable[[st
         if time.monotonic() > deadline:
             return f"it took longer than {limits.seconds:g} s (export.seconds in promote.toml)"
         polls += 1
-        used = _resident_bytes(process.pid) if polls % _POLLS_PER_LOOK == 0 else 0
+        used = resident_bytes(process.pid) if polls % _POLLS_PER_LOOK == 0 else 0
         if used > limits.memory_bytes:
             return f"it used {used / 2**30:.1f} GiB, more than {limits.memory_bytes / 2**30:.1f} (export.memory_gib)"
         time.sleep(_POLL_SECONDS)
@@ -143,26 +144,6 @@ def _forward(text: bytes, say: Callable[[str], None]) -> bytes:
         if line.strip():
             say(printable(line.decode(errors="replace"), 120))
     return rest
-
-
-def _resident_bytes(group: int) -> int:
-    """Resident memory of every process of the child's session, bytes; 0 where /proc does not tell."""
-    total = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended while we looked
-            continue
-        if int(fields[3]) == group:  # session id
-            total += int(fields[21]) * resource.getpagesize()
-    return total
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Leaves nothing of the child's group behind, whatever happened."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _died(code: int) -> str:
