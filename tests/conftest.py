@@ -6,6 +6,8 @@ import pytest
 
 from tests.parts.ssh_server import SSHD
 
+# A job of GitHub Actions is told more on stderr; what is tested is what everybody sees, unless a test says otherwise.
+os.environ.pop("GITHUB_ACTIONS", None)
 # Not asked of every machine, so no skip: installing Debian's openssh-server starts one that the network reaches.
 collect_ignore = [] if SSHD else ["contract/test_probe_ssh.py", "contract/test_ssh_repository.py"]
 pytest_plugins = [

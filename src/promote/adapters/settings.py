@@ -21,6 +21,7 @@ FILE_NAME = "promote.toml"
 _PREFIX = "PROMOTE_"
 _NO_SETTINGS = (
     "PROMOTE_CONFIG", "PROMOTE_REGISTRY_USERNAME", "PROMOTE_REGISTRY_PASSWORD", "PROMOTE_WEBHOOK_SECRET",
+    "PROMOTE_EVENTS_SECRET",
 )  # fmt: skip
 EXAMPLE = """\
 # Settings of promote. Everything is optional; what is shown is the default unless it says "for instance".
@@ -43,6 +44,11 @@ promotions = "promotions"                     # the experiment in which each pro
 
 [registry]
 url = "oci:bundles"                           # OCI layouts on disk; for instance ghcr.io/acme/models
+
+# What happens is told there, signed with the secret in the environment variable named here.
+# [events]
+# webhook = "https://chat.example.com/hooks/promote"
+# secret_env = "PROMOTE_EVENTS_SECRET"
 
 [export]
 seconds = 3600                                # wall clock of one child process
@@ -88,6 +94,13 @@ class RegistrySettings(_Section):
     url: str = "oci:bundles"
 
 
+class EventsSettings(_Section):
+    """``[events]``: the address of a webhook, and the variable that holds the secret of its signature."""
+
+    webhook: Annotated[str, Field(max_length=2000)] = ""
+    secret_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,100}$")] = "PROMOTE_EVENTS_SECRET"  # noqa: S105 - the name of the variable
+
+
 class ExportSettings(_Section):
     """``[export]``: limits of one child process; seconds of wall clock, GiB of resident memory."""
 
@@ -112,6 +125,7 @@ class Settings(_Section):
     policy: Path | None = None
     mlflow: MlflowSettings = MlflowSettings()
     registry: RegistrySettings = RegistrySettings()
+    events: EventsSettings = EventsSettings()
     export: ExportSettings = ExportSettings()
     parity: dict[str, ParitySettings] = Field(default_factory=dict)
     targets: dict[str, dict[str, Any]] = Field(default_factory=dict)

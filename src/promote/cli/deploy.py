@@ -3,13 +3,15 @@
 import click
 
 from promote.cli import options
-from promote.cli.deployed import report_deployment
+from promote.cli.deployed import report_deployment, tell_deployment
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_json, print_refused, say
+from promote.cli.telling import annotate, tell
 from promote.core.gates import GateFailed
 from promote.core.review import NotApproved, Rejected
 from promote.core.stages import Deployment
 from promote.core.verdict import Incompatible, Undecided
+from promote.errors import DeployFailed
 
 
 @click.command()
@@ -31,15 +33,33 @@ def command(config: str | None, reference: str, target_name: str, registry: str,
 
     name, version = options.split_reference(reference, newest=True)
     wiring = open_wiring(config, choose(quiet or as_json), registry=registry or options.split_base(reference))
-    target = wiring.target(target_name)
-    with wiring.world(target) as world:
-        outcome = deploy(name, version, target, current_user(), world)
+    target, by = wiring.target(target_name), current_user()
+    number = int(version[1:]) if version.startswith("v") else 0
+    try:
+        with wiring.world(target) as world:
+            outcome = deploy(name, version, target, by, world)
+    except DeployFailed as error:
+        tell(wiring, "failed", name, target_name, by=by, version=number, reason=error.message)
+        raise
     if isinstance(outcome, Deployment):
-        return report_deployment("deploy", outcome, target_name, as_json=as_json, quiet=quiet)
+        code = report_deployment("deploy", outcome, target_name, as_json=as_json, quiet=quiet)
+        tell_deployment(wiring, "deployed", outcome, target_name)
+        return code
+    reason = outcome.word if isinstance(outcome, Incompatible | Undecided) else f"{outcome.word}: {outcome.reason}"
+    code = _report_refused(outcome, reference, target_name, as_json=as_json)
+    tell(wiring, "refused", name, target_name, by=by, version=number, reason=reason)
+    return code
+
+
+def _report_refused(
+    outcome: "Incompatible | Undecided | NotApproved | Rejected | GateFailed", reference: str, target_name: str,
+    *, as_json: bool,
+) -> int:  # fmt: skip
     if isinstance(outcome, Incompatible | Undecided):
         # Of the target as it is now, whatever the rules said when it was promoted.
         return print_refused("deploy", outcome, "nothing was deployed: what served before serves on", as_json=as_json)
     code = CODES[outcome.word]
+    annotate("error", outcome.word, outcome.reason)
     if as_json:
         print_json("deploy", code, state=outcome.word, reason=outcome.reason, target=target_name)
     else:

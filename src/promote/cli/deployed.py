@@ -1,10 +1,22 @@
 """What ``promote deploy`` and ``promote rollback`` say of what serves now."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from promote.cli.render import print_facts, print_json, say
-from promote.core.names import printable
+from promote.cli.telling import tell, warn
 from promote.core.stages import Deployment
+
+if TYPE_CHECKING:
+    from promote.wiring import Wiring
+
+
+def tell_deployment(wiring: "Wiring", kind: str, deployment: Deployment, target: str) -> None:
+    """Tells the webhook of the settings what serves now."""
+    live = deployment.live
+    reference = f"{live.repository}@{live.digest}"
+    tell(wiring, kind, live.name, target, by=live.by, version=live.version, reference=reference)
 
 
 def report_deployment(verb: str, deployment: Deployment, target: str, *, as_json: bool, quiet: bool) -> int:
@@ -21,7 +33,7 @@ def report_deployment(verb: str, deployment: Deployment, target: str, *, as_json
         )  # fmt: skip
         return 0
     for warning in deployment.warnings:
-        say(click.style("warning: ", fg="yellow") + printable(warning, 600))
+        warn(warning)
     if not quiet:
         _tell(deployment, target, worst)
     click.echo(reference)

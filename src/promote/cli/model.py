@@ -19,6 +19,7 @@ from promote.cli.render import (
     say,
     say_if_stale,
 )
+from promote.cli.telling import tell
 from promote.core.parity import ParityFailed
 from promote.core.passport_summary import summary as summary_of
 from promote.core.stages import Bundle, Promotion
@@ -69,6 +70,7 @@ def command(
 
     A bundle is judged for the target as it is: its digest stays, and the verdict is attached to it (promote inspect).
     """
+    from promote.adapters.settings import current_user
     from promote.core.stages import RunRef
     from promote.pipeline import Order, Prepared, promote_model
     from promote.wiring import open_wiring
@@ -100,7 +102,13 @@ def command(
     with wiring.world(target) as world:
         outcome = promote_model(order, target, world)
         if isinstance(outcome, Promotion):
-            return _promoted(outcome, as_json, quiet, handing)
+            code = _promoted(outcome, as_json, quiet, handing)
+            stored = outcome.release.stored
+            tell(
+                wiring, "pushed", stored.name, target_name, by=current_user(), version=stored.version,
+                reference=stored.reference, reason=f"review {outcome.review}",
+            )  # fmt: skip
+            return code
         if isinstance(outcome, Prepared):
             return _prepared(outcome, as_json, handing)
     return _refused(outcome, as_json, handing)

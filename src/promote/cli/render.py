@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from promote.cli.telling import annotate
 from promote.core.names import printable
 from promote.errors import EXIT_CODES
 
@@ -50,6 +51,7 @@ def print_error(message: str, hint: str, code: int, as_json: bool) -> None:
     """``error: ...``, a blank line, ``hint: ...`` on stderr; with ``--json`` or ``--jsonl`` also an object on stdout."""
     if as_json:
         print_json("", code, error={"message": printable(message, 2000), "hint": printable(hint, 2000)})
+    annotate("error", "promote", message)
     click.echo(click.style("error: ", fg="red", bold=True) + printable(message, 2000), err=True)
     if hint:
         click.echo("\n" + click.style("hint: ", fg="cyan") + printable(hint, 2000), err=True)
@@ -90,6 +92,8 @@ def print_refused(
     from promote.core.passport import plain
 
     code = CODES[refused.word]
+    grave = [f"{f.rule}: {f.has}" for f in refused.findings if f.outcome.value in ("broken", "unknown")]
+    annotate("error", f"{refused.word} with {refused.target}", "; ".join(grave))
     if as_json:
         findings = plain(refused.findings)
         print_json(command, code, **more, verdict=refused.word, target=refused.target, findings=findings)
@@ -139,6 +143,7 @@ def say_if_stale(matrix: "Matrix") -> bool:
 
 def print_parity_failed(failed: "ParityFailed") -> None:
     """Which output differs, and by how much."""
+    annotate("error", "parity failed", "; ".join(failed.reasons))
     say(click.style("parity failed", fg="red", bold=True) + ": the export does not answer as the source model does")
     for reason in failed.reasons:
         say(f"  {click.style('✗', fg='red')} {printable(reason, 400)}")

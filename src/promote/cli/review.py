@@ -8,6 +8,7 @@ import click
 from promote.cli import options
 from promote.cli.progress import Silent
 from promote.cli.render import print_facts, print_json, print_table, say
+from promote.cli.telling import tell
 from promote.core.events import LONGEST_REASON
 from promote.core.passport import plain
 from promote.core.review import APPROVED, NOT_KNOWN, NOT_REQUIRED, PENDING, REJECTED, Approved, Review
@@ -134,13 +135,23 @@ def _decide(
             "review", 0, reference=stored.reference, target=target_name, state=state, by=review.by, how=review.how,
             reason=reason, review=reached, why=why,
         )  # fmt: skip
-        return 0
-    say(f"{name} v{stored.version} is {state} for {target_name} by {_who(review)}: {reason}")
-    if reached == APPROVED:
-        say(f"\nnext: promote deploy {name}:v{stored.version} --target {target_name}")
-    elif state == APPROVED:
-        say(f"\n{reached}: {why}")
-    click.echo(stored.reference)
+    else:
+        say(f"{name} v{stored.version} is {state} for {target_name} by {_who(review)}: {reason}")
+        if reached == APPROVED:
+            say(f"\nnext: promote deploy {name}:v{stored.version} --target {target_name}")
+        elif state == APPROVED:
+            say(f"\n{reached}: {why}")
+        click.echo(stored.reference)
+    tell(
+        wiring,
+        state,
+        name,
+        target_name,
+        by=review.by,
+        version=stored.version,
+        reference=stored.reference,
+        reason=reason,
+    )
     return 0
 
 

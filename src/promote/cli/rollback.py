@@ -3,7 +3,7 @@
 import click
 
 from promote.cli import options
-from promote.cli.deployed import report_deployment
+from promote.cli.deployed import report_deployment, tell_deployment
 from promote.cli.progress import choose
 from promote.core.names import model_name
 from promote.errors import InputError
@@ -29,4 +29,6 @@ def command(config: str | None, model: str, target_name: str, to: str, as_json: 
     target = wiring.target(target_name)
     with wiring.world(target) as world:
         deployment = rollback(model_name(model), target, current_user(), world, int(number) if to else None)
-    return report_deployment("rollback", deployment, target_name, as_json=as_json, quiet=quiet)
+    code = report_deployment("rollback", deployment, target_name, as_json=as_json, quiet=quiet)
+    tell_deployment(wiring, "rolled-back", deployment, target_name)
+    return code

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from promote.cli.progress import Plain, Silent
 from promote.cli.render import CODES
@@ -13,7 +14,11 @@ from promote.core.agent import Agent, Event, Remembered
 from promote.core.prometheus import Figures, exposition
 from promote.errors import Interrupted, PromoteError
 
+if TYPE_CHECKING:
+    from promote.wiring import Wiring
+
 _STEADY = frozenset({"in-step", "deployed"})
+_TOLD = frozenset({"deployed", "restored", "refused", "failed"})
 
 
 class Stop:
@@ -88,6 +93,7 @@ class Rounds:
                 for event in sync(agent, world, time.time()):
                     self.log.event(name, event)
                     code = max(code, self._count(name, event))
+                    self._tell(wiring, name, event, agent.by)
                     if stop.asked:
                         break
             self.log.through(name)
@@ -103,6 +109,26 @@ class Rounds:
         if not code and not stop.asked:
             self._figures[name].success = time.time()
         return code
+
+    def _tell(self, wiring: "Wiring", target: str, event: Event, by: str) -> None:
+        """What is new and worth it is told to the webhook; that it did not arrive is a line of the log."""
+        if not self.log.new or not event.model or event.kind not in _TOLD:
+            return
+        from promote.cli.telling import sent
+
+        reason = ": ".join(filter(None, (event.word, event.text)))
+        why = sent(
+            wiring,
+            event.kind,
+            event.model,
+            target,
+            by=by,
+            version=event.version,
+            reference=event.reference,
+            reason=reason,
+        )
+        if why:
+            self.log.line(target, "webhook", text=why)
 
     def _keep(self, name: str) -> None:
         from promote.adapters.agent_memory import write_memory

@@ -116,6 +116,18 @@ class Parts(Hosts):
         found = self.person()
         return Actor(found.name, found.how)
 
+    def tell(self, body: bytes) -> str:
+        """Sends a notice where the settings say; why it did not arrive, empty where it did or none is asked for."""
+        asked = self.settings.events
+        if not asked.webhook:
+            return ""
+        from promote.adapters.notifying import open_webhook
+
+        try:
+            return open_webhook(asked.webhook, asked.secret_env, os.environ).send(body)
+        except InputError as error:
+            return error.message
+
     def runs(self, work: Path) -> Runs:
         """MLflow's runs, fetched into ``work``."""
         from promote.adapters.tracking.runs import open_runs
