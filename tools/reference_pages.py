@@ -80,7 +80,8 @@ def pages() -> dict[Page, str]:
 
 def commands() -> str:
     """Every command with its arguments and options, as ``--help`` tells them."""
-    root = click.Context(promote, info_name="promote")
+    # With its own settings: click keeps the help option of whoever asks first, and `-h` is one of ours.
+    root = click.Context(promote, info_name="promote", **promote.context_settings)
     verbs = [(verb, promote.get_command(root, verb)) for verb in VERBS]
     rows = "".join(f"| [`promote {verb}`](#promote-{verb}) | {_cell(line)} |\n" for verb, line in VERBS.items())
     sections = (_sections(command, root, verb, 2) for verb, command in verbs if command)
