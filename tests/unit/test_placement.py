@@ -134,3 +134,30 @@ def test_of_a_file_nodes_that_follow_from_shapes_alone_are_told_from_others(tmp_
         ":Constant": (1, 1),
         ":Add": (1, 1),  # folded
     }
+
+
+BF16 = "tensor(bfloat16)"
+
+
+@pytest.mark.parametrize(
+    ("node", "device", "outcome"),
+    [
+        (NodeUse("", "MatMul", 13, (BF16, BF16), (BF16,)), "gpu", "ok"),
+        (NodeUse("", "MatMul", 13, (BF16, BF16), (BF16,)), "cpu", "broken"),  # no CPU kernel, and none to fall back to
+        (NodeUse("", "Det", 11, (BF16,), (BF16,)), "gpu", "broken"),  # nobody has one
+        (DET, "gpu", "ok"),  # left to the CPU, which has it
+    ],
+)
+def test_a_gpu_loads_what_only_its_own_provider_implements(node, device, outcome):
+    facts = ModelFacts(format=Fact("onnx", "test"), nodes=Fact(frozenset([node]), "test"))
+    assert [f.outcome.value for f in check(facts, gpu(device=device), MATRIX) if f.rule == "operators"] == [outcome]
+
+
+def test_a_model_that_is_kept_to_the_cpu_gets_no_kernel_of_the_gpu():
+    node = NodeUse("", "MatMul", 13, (BF16, BF16), (BF16,))
+    facts = ModelFacts(format=Fact("onnx", "test"), nodes=Fact(frozenset([node]), "test"))
+    made = build_config(Template(), gpu(), "m", 1, (), ())
+    for kind, outcome in (("KIND_GPU", "ok"), ("KIND_CPU", "broken")):
+        made.instance_group[0].kind = getattr(made.instance_group[0], kind)
+        found = [f for f in check(facts, gpu(), MATRIX, config=made) if f.rule == "operators"]
+        assert [f.outcome.value for f in found] == [outcome]

@@ -6,6 +6,7 @@ release that is not in it has no answer. Not here: which operators a model uses 
 
 import gzip
 import json
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -117,12 +118,14 @@ class Kernels:
 
 
 class Operators:
-    """What one release implements on CPUs, and the operators it knows."""
+    """What one release implements on CPUs, and on a GPU beside them where one is named, and the operators it knows."""
 
     def __init__(self, table: dict[str, Any], version: str) -> None:
         bit = 1 << table["releases"].index(version)
         self._version = numbers(version)
         self.kernels = Kernels(table, version)
+        self._gpu: Kernels | None = None
+        self._joined: Operators | None = None
         self._schemas: dict[tuple[str, str], list[Any]] = {}
         for mask, domain, name, *rest in table["schemas"]:
             if int(mask, 16) & bit:
@@ -139,6 +142,13 @@ class Operators:
         self._elements = frozenset(
             one[7:-1] for at in used for one in self.kernels.sets[at] if one.startswith("tensor(")
         )
+
+    def beside(self, gpu: Kernels) -> "Operators":
+        """The same release where a GPU's kernels are asked before the CPU's; made once."""
+        if self._joined is None or self._joined._gpu is not gpu:
+            self._joined = copy(self)
+            self._joined._gpu, self._joined._faults, self._joined._faulty = gpu, {}, {}
+        return self._joined
 
     def newest(self, domain: str) -> int | None:
         """The newest opset of a domain whose operators all come with the runtime itself, or ``None``."""
@@ -182,6 +192,8 @@ class Operators:
         types, fault = bind(schema, node)
         if fault:
             return fault
+        if self._gpu and self._gpu.serve(node, schema, types):
+            return refused(node, self._version)  # kernels of both providers are constructed by the same base classes
         if node.between:
             moved = self._version < _ONE_CAST and all(map(self._widened, node.between))
             return "float16 to float16 between nodes that run in float32, whose casts do not fit it" if moved else ""
@@ -205,7 +217,7 @@ class Operators:
         if schema is None:
             return False
         types, _ = bind(schema, node)
-        if self.kernels.serve(node, schema, types):
+        if self.kernels.serve(node, schema, types) or (self._gpu and self._gpu.serve(node, schema, types)):
             return False
         inner = [one for one in node.body if "tensor(float16)" in one.inputs]
         return all(map(self._widened, inner))

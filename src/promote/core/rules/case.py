@@ -151,6 +151,13 @@ def on_server(case: Case) -> bool:
     return not case.target.bare
 
 
+def may_use_gpu(case: Case) -> bool:
+    """There is a Triton with a GPU, and the model's configuration does not keep it to the CPU."""
+    groups = case.config.instance_group if case.config is not None else ()
+    on_cpu = bool(groups) and all(group.kind == group.KIND_CPU for group in groups)
+    return case.device == "gpu" and on_server(case) and not on_cpu
+
+
 def on_gpu(case: Case) -> bool:
     """Models run on a GPU, or it is not known that they do not."""
     return on_server(case) and case.device != "cpu"

@@ -1,9 +1,9 @@
 """The rule about operators: does the runtime implement what the model's nodes ask for."""
 
 from promote.core.facts import NodeUse
-from promote.core.kernels import Operators
+from promote.core.kernels import Kernels, Operators
 from promote.core.names import printable
-from promote.core.rules.case import Answer, Case, finding, no_model_fact, of_onnx, rule
+from promote.core.rules.case import Answer, Case, finding, may_use_gpu, no_model_fact, of_onnx, rule
 from promote.core.verdict import Outcome
 
 _MOST = 5
@@ -25,8 +25,8 @@ def _applies(case: Case) -> bool:
 def operators(case: Case) -> Answer:
     """An opset the runtime knows is not enough: a kernel may be missing for a type, and signatures must fit.
 
-    Judged by the CPU provider's kernels, to which every other provider falls back; what an operator expands to counts
-    where it has no kernel of its own. A release without a row in the table is not judged.
+    Judged by the CPU provider's kernels, to which every other provider falls back, and on a GPU by those of the CUDA provider
+    too; what an operator expands to counts where it has no kernel of its own. A release without a row in the table is not judged.
     """
     if case.model.nodes is None:
         return no_model_fact("operators")
@@ -36,7 +36,8 @@ def operators(case: Case) -> Answer:
     version, implemented = release
     if beyond := _beyond(case, version, implemented):
         return beyond
-    faults = implemented.faults(case.model.nodes.value)
+    gpu = _gpu(case, version)
+    faults = (implemented.beside(gpu) if gpu else implemented).faults(case.model.nodes.value)
     if not faults:
         return finding(Outcome.OK, f"{len(case.model.nodes.value)} uses of operators", case.model.nodes,
                        label=f"onnxruntime {version} of {ROW}")  # fmt: skip
@@ -94,6 +95,12 @@ def _release(case: Case) -> tuple[str, Operators] | None:
         return None
     implemented = kernels.release(found[0].version)
     return (found[0].version, implemented) if implemented else None
+
+
+def _gpu(case: Case, version: str) -> Kernels | None:
+    """The CUDA provider's kernels, where the model may run on it."""
+    found = case.matrix.cuda.release(version) if case.matrix.cuda is not None and may_use_gpu(case) else None
+    return found.kernels if found else None
 
 
 def _name(node: NodeUse) -> str:

@@ -7,7 +7,7 @@ from promote.core.facts import NodeUse
 from promote.core.kernels import Operators
 from promote.core.names import printable
 from promote.core.placement import TABLE, CudaKernels, Place
-from promote.core.rules.case import Answer, Case, finding, of_onnx, on_server, rule
+from promote.core.rules.case import Answer, Case, finding, may_use_gpu, of_onnx, rule
 from promote.core.verdict import Finding, Outcome
 
 _MOST = 5
@@ -16,10 +16,7 @@ _WHOLE = frozenset({"", "tensor(int64)", "tensor(int32)", "tensor(bool)"})
 
 
 def _applies(case: Case) -> bool:
-    served = case.device == "gpu" and on_server(case) and of_onnx(case)
-    groups = case.config.instance_group if case.config is not None else ()
-    on_cpu = bool(groups) and all(group.kind == group.KIND_CPU for group in groups)
-    return served and not on_cpu and case.matrix.kernels is not None and case.matrix.cuda is not None
+    return may_use_gpu(case) and of_onnx(case) and case.matrix.kernels is not None and case.matrix.cuda is not None
 
 
 @rule(

@@ -32,7 +32,7 @@ READERS: Mapping[str, frozenset[str]] = {
 OF_HOST: Mapping[str, frozenset[str]] = {
     fact: frozenset(rules.split()) | {"drift"}
     for fact, rules in {
-        "device": "format operators-placement driver-floor compute-capability dtypes config-instances onnxruntime-gpu",
+        "device": "format operators operators-placement driver-floor compute-capability dtypes config-instances onnxruntime-gpu",
         "arch": "plan-arch onnxruntime-gpu",
         "os": "plan-os",
         "triton": "triton-release compute-capability io-types plan-os onnxruntime-gpu",
