@@ -60,3 +60,27 @@ def test_a_release_is_told_from_push_to_refusal_and_silence_changes_nothing(tmp_
     said = project("deploy", "told:v1", "--target", "none\n::error::x", code=3, env=job).err
     assert len([line for line in said.splitlines() if line.startswith("::")]) == 1
     assert "::" not in project("deploy", "told:v1", "--target", "quay", code=14).err
+
+
+@pytest.mark.triton
+def test_what_serves_is_told_and_a_receiver_that_is_away_delays_no_answer(tmp_path, sqlite_uri, receiver, triton):  # noqa: F811
+    where = f'http = "{triton.triton.http}"\ngrpc = "{triton.triton.grpc}"\nmodel_repository = "{triton.repository}"\n'
+    project = Project(tmp_path, sqlite_uri)
+    project.write(harbour=HERE + "review = false\n" + where)
+    toml = project.folder / "promote.toml"
+    plain = toml.read_text()
+    toml.write_text(f'events.webhook = "{receiver.url}"\n' + plain)
+    env = {"PROMOTE_EVENTS_SECRET": SECRET}
+    for kind in ("onnx", "transformers"):
+        project("model", log_run(sqlite_uri, {"ner": kind}), "--target", "harbour", "--name", "told-live")
+    first = project("deploy", "told-live:v1", "--target", "harbour", env=env)
+    toml.write_text(f'events.webhook = "http://127.0.0.1:{free_port()}/x"\n' + plain)
+    second = project("deploy", "told-live:v2", "--target", "harbour", "--json", env=env)
+    assert second.json["version"] == 2
+    assert "warning: events.webhook was not told of deployed" in second.err
+    toml.write_text(f'events.webhook = "{receiver.url}"\n' + plain)
+    project("rollback", "told-live", "--target", "harbour", env=env)
+    assert receiver.refused == []
+    assert [(told["type"], told["data"]["version"], told["data"]["reference"]) for told in receiver.taken] == [
+        ("promote.deployed", 1, first.last), ("promote.rolled-back", 1, first.last),
+    ]  # fmt: skip
