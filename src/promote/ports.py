@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from promote.core.cargo import Cargo, Landed
+from promote.core.engine_recipe import Order
+from promote.core.engine_record import Builder, Built
 from promote.core.events import Actor
 from promote.core.facts import ModelFacts, ModelFolder, Target
 from promote.core.faults import Audit, Fault
@@ -37,6 +39,7 @@ from promote.core.stages import (
     Stored,
 )
 from promote.core.standing import Desired, OnDisk
+from promote.core.tensors import TensorSpec
 from promote.core.variant_index import StoredIndex
 from promote.core.variants import Kind
 from promote.core.verdict import Verdict
@@ -286,6 +289,64 @@ class Folder(Protocol):
 
         Raises:
             IntegrityError: a file holds native code, or the configuration may load some.
+        """
+
+
+class Forge(Protocol):
+    """A ``trtexec`` on the host that shall serve a plan, and a folder to work in."""
+
+    @property
+    def where(self) -> str:
+        """Where it builds, in words."""
+
+    @property
+    def image(self) -> str:
+        """The container's image; empty where there is none."""
+
+    def ask(self) -> Builder:
+        """Which TensorRT it is, and what it can be told.
+
+        Raises:
+            ExportError, Unavailable: it cannot be run.
+            IntegrityError: it is none.
+        """
+
+    def build(
+        self,
+        order: Order,
+        model: Mapping[str, str],
+        tensors: tuple[Sequence[TensorSpec], Sequence[TensorSpec]],
+        gpu: str,
+    ) -> Built:
+        """A plan, read back.
+
+        Args:
+            order: what shall be built.
+            model: name -> path of ``model.onnx`` and its data files.
+            tensors: inputs and outputs that the plan must have.
+            gpu: what timings are kept for; empty: they are not.
+
+        Raises:
+            ExportError, Unavailable: there is none; the message says why.
+            IntegrityError: what is there is not what was asked.
+        """
+
+    def answers(
+        self, built: Built, cases: Mapping[str, Tensors], outputs: Sequence[TensorSpec], *, dynamic: bool
+    ) -> tuple[Mapping[str, Tensors], float]:
+        """Case -> outputs of that very plan, and the seconds that it took; ``dynamic``: the plan is told shapes.
+
+        Raises:
+            ExportError, Unavailable: it does not answer.
+            IntegrityError: an answer that is none, or the plan changed meanwhile.
+        """
+
+    def keep(self, built: Built, record: bytes, folder: str) -> None:
+        """Makes ``folder`` appear with the plan, its record and its log, by one rename.
+
+        Raises:
+            InputError: something is there.
+            Unavailable: it cannot be written.
         """
 
 

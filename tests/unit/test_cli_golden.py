@@ -83,6 +83,7 @@ COMMANDS = {
     "pull-help": ("pull", "--help"),
     "diff-help": ("diff", "--help"),
     "resolve-help": ("resolve", "--help"),
+    "build-engine-help": ("build-engine", "--help"),
     "verify-help": ("verify", "--help"),
     "list-help": ("list", "--help"),
     "inspect-help": ("inspect", "--help"),

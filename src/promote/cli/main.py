@@ -38,6 +38,7 @@ VERBS: dict[str, str] = {
     "inspect": "List a bundle: its files, facts and annotations, and what refers to it.",
     "verify": "Read every byte of a bundle and hold it against its digest.",
     "diff": "Compare two bundles: files, configuration, facts, and the bytes between them.",
+    "build-engine": "Have a TensorRT plan built where it will serve, proven there, and kept with its record.",
     "resolve": "Say which variant of a release a target gets, and why no other.",
     "review": "List what waits for a review; show, approve or reject a release for a target.",
     "history": "Tell what happened to a model's versions, or what served at a time, and on whose word.",

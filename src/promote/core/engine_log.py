@@ -161,7 +161,7 @@ def diagnose(lines: Sequence[str], code: int, *, broken: str = "") -> Trouble:
         return Trouble("missing", f"no plan was built: there is no trtexec: {_last(lines)}",
                        "--trtexec PATH (/usr/src/tensorrt/bin/trtexec in NGC images), or --in docker with --image")  # fmt: skip
     return Trouble("unknown", f"no plan was built: trtexec ends with {code}: {_last(lines)}",
-                   "the log beside the build record has all it said; ONNX can be served meanwhile")  # fmt: skip
+                   "build-engine.log of work_dir has all it said; ONNX can be served meanwhile")  # fmt: skip
 
 
 def _limit(broken: str) -> Trouble:
@@ -173,7 +173,9 @@ def _limit(broken: str) -> Trouble:
         )
     what = {"memory": "took more memory than allowed", "output": "printed or wrote more than allowed"}[broken]
     return Trouble(
-        "limit", f"no plan was built: trtexec {what}", "allow more with --memory-gib; what it printed is in the log"
+        "limit",
+        f"no plan was built: trtexec {what}",
+        "allow more with --memory-gib; build-engine.log of work_dir tells more",
     )
 
 

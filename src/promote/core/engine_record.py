@@ -1,13 +1,30 @@
 """The record of a build: who built which plan of which model, when, where, how, and how far its answers are off. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from promote.core.engine_log import Device
+from promote.core.facts import ModelFacts
 from promote.core.parity import ParityProven
 from promote.core.passport import canonical
 from promote.core.variants import Binding
+from promote.core.verdict import Compatible
 
 RECORD_FORM = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """A ``trtexec`` that answers.
+
+    Args:
+        tensorrt: its version, three or four numbers.
+        options: that it lists.
+        arch: CPU architecture of the host that it runs on, ``x86_64`` or ``aarch64``.
+    """
+
+    tensorrt: str
+    options: frozenset[str]
+    arch: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +68,7 @@ class Build:
         where: ``docker on gpu1``, ``installed here``.
         image: of the container, empty where there was none.
         replay_seconds: what the replays of the samples took together, starting included.
+        verdict: of the plan on the target.
     """
 
     built: Built
@@ -64,7 +82,7 @@ class Build:
     where: str
     image: str = ""
     replay_seconds: float = 0.0
-    profiles: tuple[str, ...] = field(default=())
+    verdict: Compatible[ModelFacts]
 
 
 def write_record(build: Build) -> bytes:
@@ -89,6 +107,7 @@ def write_record(build: Build) -> bytes:
                 "tolerance": {"absolute": build.parity.tolerance.absolute, "relative": build.parity.tolerance.relative},
                 "max_absolute": worst.max_absolute, "output": worst.output,
             },
+            "verdict": {"word": build.verdict.word, "target": build.verdict.target},
             "by": build.by,
             "at": build.at,
             "seconds": {"build": round(built.seconds, 3), "replay": round(build.replay_seconds, 3)},
@@ -96,4 +115,4 @@ def write_record(build: Build) -> bytes:
     )  # fmt: skip
 
 
-__all__ = ["Build", "Built", "write_record"]
+__all__ = ["Build", "Builder", "Built", "write_record"]

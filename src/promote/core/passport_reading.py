@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 
 from promote.core.facts import Fact, ModelFacts, NodeUse
 from promote.core.names import MODEL_NAME, printable
+from promote.core.parity import Tolerance
 from promote.core.passport_facts import NAMES, read_fact
 from promote.errors import IntegrityError
 
@@ -38,6 +39,21 @@ class _Passport(BaseModel):
     name: str
     version: int
     facts: dict[str, Any] | str
+
+
+class _Tolerance(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    absolute: float = Field(ge=0, allow_inf_nan=False)
+    relative: float = Field(ge=0, allow_inf_nan=False)
+
+
+class _Parity(BaseModel):
+    tolerance: _Tolerance
+
+
+class _Proof(BaseModel):
+    parity: _Parity
 
 
 _validate = _Passport.__pydantic_validator__.validate_json
@@ -112,6 +128,19 @@ def _read_whole(data: bytes, where: str) -> tuple[_Passport, bytes]:
     if isinstance(said.facts, str):
         raise IntegrityError(f"{where} is no passport of promote: facts: expected an object")
     return said, to_json(said.facts)
+
+
+def read_tolerance(data: bytes, where: str) -> Tolerance:
+    """The tolerance of the parity proof that the passport in ``data`` records.
+
+    Raises:
+        IntegrityError: it records none.
+    """
+    try:
+        tolerance = _Proof.model_validate_json(data).parity.tolerance
+    except ValidationError as error:
+        raise IntegrityError(f"{where} records no tolerance") from error
+    return Tolerance(tolerance.absolute, tolerance.relative)
 
 
 class FactReader:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from promote.pipeline.choosing import Chosen, choose, speaker, weigh
     from promote.pipeline.comparing import side_of
     from promote.pipeline.deploying import deploy
+    from promote.pipeline.forging import Wish, build_engine
     from promote.pipeline.furthering import Further, promote_further
     from promote.pipeline.gating import gate
     from promote.pipeline.listing import Listed, list_bundles
@@ -46,7 +47,9 @@ _TOLD_IN = {
     "Status": "serving",
     "Verified": "verifying",
     "Waiting": "reviewing",
+    "Wish": "forging",
     "bench": "benching",
+    "build_engine": "forging",
     "case_of": "reviewing",
     "choose": "choosing",
     "deploy": "deploying",
@@ -99,7 +102,9 @@ __all__ = [
     "Status",
     "Verified",
     "Waiting",
+    "Wish",
     "bench",
+    "build_engine",
     "case_of",
     "choose",
     "deploy",

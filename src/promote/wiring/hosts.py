@@ -33,7 +33,7 @@ class Hosts(Data):
         """
         from promote.adapters.probe.measure import measure
 
-        declared, former = self.declared(target.name), self._last(target.name)
+        declared, former = self.declared(target.name), self.last_probe(target.name)
         ssh, here = (former.ssh, former.here) if former else ("", False)
         asked = (declared, self.matrix, today().isoformat())
         return self._settled(declared, measure(*asked, access=self.access(declared), ssh=ssh, here=here).facts)
@@ -41,7 +41,7 @@ class Hosts(Data):
     def _settled(self, target: Target, now: HostFacts) -> Target:
         from promote.core.probe_record import probed, settled
 
-        probe = self._last(target.name)
+        probe = self.last_probe(target.name)
         facts = probe.facts if probe else HostFacts()
         if now.triton and facts.triton and now.triton.value != facts.triton.value:
             facts = HostFacts()
@@ -56,7 +56,8 @@ class Hosts(Data):
             settled(target, facts, self.matrix), probed=probed(probe, today()) if probe else None
         )
 
-    def _last(self, name: str) -> "Probe | None":
+    def last_probe(self, name: str) -> "Probe | None":
+        """What the target's last probe found; ``None`` where there was none."""
         from promote.adapters.probe.records import last
 
         return last(self.settings.path(self.settings.work_dir), name)

@@ -6,8 +6,8 @@ enough (``core.parity``), nor where it goes.
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from promote.adapters.plan_file import read_plan
 from promote.core.engine_answers import read_bindings, read_outputs, require_bindings
 from promote.core.engine_log import Device, read_device, read_options
 from promote.core.engine_recipe import Files, Order, build_words, cache_name, replay_words
-from promote.core.engine_record import Built
+from promote.core.engine_record import Builder, Built
 from promote.core.names import printable
 from promote.core.tensors import NUMPY_OF_ONNX, TensorSpec
 from promote.errors import InputError, IntegrityError, Unavailable
@@ -26,21 +26,9 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, np.ndarray]
 
+LOG = "what trtexec said is in build-engine.log of work_dir"
 PLAN, LAYERS, CACHE = "model.plan", "layers.json", "timing.cache"
 _LARGEST_PLAN, _LARGEST_JSON, _LARGEST_CACHE = 64 * 2**30, 2**30, 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Builder:
-    """A ``trtexec`` that answers.
-
-    Args:
-        tensorrt: its version, three or four numbers.
-        options: that it lists.
-    """
-
-    tensorrt: str
-    options: frozenset[str]
 
 
 def ask_builder(shop: Workshop) -> Builder:
@@ -55,9 +43,12 @@ def ask_builder(shop: Workshop) -> Builder:
     if not version or "--saveEngine" not in options:
         raise IntegrityError(
             f"{printable(shop.place.program, 80)} does not answer --help as trtexec does",
-            hint="--trtexec PATH; its answer is in " + str(shop.log),
+            hint=f"--trtexec PATH; {LOG}",
         )
-    return Builder(version, options)
+    arch = shop.ask(["uname", "-m"])
+    if not re.fullmatch(r"[a-z0-9_]{1,20}", arch):
+        raise IntegrityError(f"uname -m says {printable(arch, 60)!r} on the host that builds")
+    return Builder(version, options, arch)
 
 
 def build(
@@ -94,7 +85,7 @@ def build(
     version = _version(path, device)
     told = shop.take(LAYERS, _LARGEST_JSON)
     if told is None:
-        raise IntegrityError("trtexec left no word of what the plan has", hint=f"its log is {shop.log}")
+        raise IntegrityError("trtexec left no word of what the plan has", hint=LOG)
     require_bindings(read_bindings(told.read_bytes()), *tensors)
     if cache:
         _keep_cache(shop, cache)
@@ -109,10 +100,10 @@ def _plan(shop: Workshop, device: Device) -> Path:
     if path is None or not device.passed:
         raise IntegrityError(
             "trtexec ends well, and " + ("left no plan" if path is None else "never said that it passed"),
-            hint=f"its log is {shop.log}",
+            hint=LOG,
         )
     if not device.compute_capability or not device.gpu:
-        raise IntegrityError("trtexec did not say on which GPU it built", hint=f"its log is {shop.log}")
+        raise IntegrityError("trtexec did not say on which GPU it built", hint=LOG)
     return path
 
 
@@ -167,9 +158,7 @@ def answers(
         seconds += shop.must(words).seconds
         told = shop.take(f"{number}.json", _LARGEST_JSON)
         if told is None:
-            raise IntegrityError(
-                f"the plan gave no answer to the sample {printable(case, 60)}", hint=f"its log is {shop.log}"
-            )
+            raise IntegrityError(f"the plan gave no answer to the sample {printable(case, 60)}", hint=LOG)
         made[case] = read_outputs(told.read_bytes(), outputs)
     _same(shop, built)
     return made, seconds
@@ -198,4 +187,4 @@ def _digest(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-__all__ = ["PLAN", "Builder", "answers", "ask_builder", "build"]
+__all__ = ["PLAN", "answers", "ask_builder", "build"]

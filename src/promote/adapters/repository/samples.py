@@ -2,30 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from promote.adapters.repository.shelf import Shelf, on_disk
 from promote.core.golden import LARGEST
 from promote.core.layout import GOLDEN, PASSPORT
 from promote.core.parity import Tolerance
 from promote.core.passport import sha256
+from promote.core.passport_reading import read_tolerance
 from promote.core.stages import Blob
 from promote.errors import IntegrityError, NotFound
-
-
-class _Tolerance(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    absolute: float = Field(ge=0, allow_inf_nan=False)
-    relative: float = Field(ge=0, allow_inf_nan=False)
-
-
-class _Parity(BaseModel):
-    tolerance: _Tolerance
-
-
-class _Passport(BaseModel):
-    parity: _Parity
 
 
 def read_golden(shelf: Shelf, name: str, version: int) -> tuple[bytes, Tolerance]:
@@ -45,11 +29,7 @@ def golden_of(
     """The same of a version whose ``files`` are known, wherever ``read`` reads them."""
     samples = _read(read, files, f"{name}/{version}/{GOLDEN}")
     passport = _read(read, files, f"{name}/{version}/{PASSPORT}")
-    try:
-        tolerance = _Passport.model_validate_json(passport).parity.tolerance
-    except ValidationError as error:
-        raise IntegrityError(f"the passport of {name} version {version} records no tolerance") from error
-    return samples, Tolerance(tolerance.absolute, tolerance.relative)
+    return samples, read_tolerance(passport, f"the passport of {name} version {version}")
 
 
 def _read(read: Callable[[str], bytes], files: Mapping[str, Blob], path: str) -> bytes:
