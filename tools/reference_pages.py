@@ -50,7 +50,10 @@ _TARGETS = """
 ## [targets.NAME]
 
 What each key holds: [targets in the matrix](matrix.md#targets); how a target is reached: [reach a target](../how-to/targets.md).
+In the environment: `PROMOTE_TARGETS__NAME__KEY`.
 
+| key | takes | default |
+|---|---|---|
 """
 _EXIT_CODES = """\
 # Exit codes
@@ -93,10 +96,12 @@ def settings() -> str:
     """Every key of promote.toml with its variable and default."""
     keys = "".join(_keys(Settings, "", "PROMOTE_"))
     parity = "".join(_keys(ParitySettings, "parity.PRECISION.", "PROMOTE_PARITY__PRECISION__"))
-    target = "".join(_keys(TargetRow, "", "PROMOTE_TARGETS__NAME__"))
+    target = "".join(
+        f"| `{name}` | {_takes(TargetRow, name)} | {_default(f)} |\n" for name, f in TargetRow.model_fields.items()
+    )
     head = "| key | environment | takes | default |\n|---|---|---|---|\n"
     example = f"\n## The file that `promote init` writes\n\n```toml\n{EXAMPLE}```\n"
-    return f"{_SETTINGS}{head}{keys}{parity}{_TARGETS}{head}{target}{example}"
+    return f"{_SETTINGS}{head}{keys}{parity}{_TARGETS}{target}{example}"
 
 
 def exit_codes() -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.project import PROMOTE, clean
+from tests.e2e.typed_pages import BLOCK, plain
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 EXITS = {"onnxruntime=1.16.3": 10, "--target calypso": 11}
 
 pytestmark = [pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.triton, pytest.mark.slow]
@@ -59,16 +59,6 @@ def shell(tmp_path_factory, fresh_triton, request):
         return re.sub(r"\b\w+@[\w.-]+(?= )", "ada@dgx", text)
 
     return type_line
-
-
-def plain(text):
-    """What stays the same from one run to another."""
-    text = re.sub(r"sha256:[0-9a-f]+", "sha256:D", text)
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "TIME", text)
-    text = re.sub(r"(metrics +).*", r"\1M", text)
-    text = re.sub(r"\((\w+), \w+\), allowed", r"(\1, CASE), allowed", text)  # which sample differs most
-    text = re.sub(r"[\d.,]+(e[-+]?\d+)?", "N", text)
-    return re.sub(r" +", " ", text)
 
 
 def test_the_readme_prints_what_it_says(shell, request):

@@ -44,7 +44,7 @@ def pull_bundle(
         IntegrityError: other bytes than the digests say, or files that a bundle may not have.
         NotFound, AuthError, Unavailable: as the words say.
     """
-    with progress.stage("resolve") as step:
+    with progress.stage("resolve", name) as step:
         stored = one_of(registry.find(name, reference), registry, variant)
         step.say(stored.reference)
     check_files(stored.name, stored.version, list(stored.files))
