@@ -31,6 +31,7 @@ UNTYPED = {
     "handoff": 1,
     "how-to/add-a-target": 1,
     "how-to/air-gap": 1,
+    "how-to/build-engine": 1,
     "how-to/check-a-repository": 1,
     "how-to/history": 1,
     "how-to/mirrors": 1,
