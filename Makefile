@@ -1,4 +1,4 @@
-# Few words: demo, test, quick, lint, check, bench, docs, site, kernels, oracle, lock, serve, clean. Each sets up what it needs.
+# Few words: demo, test, quick, lint, check, bench, gpu, docs, site, kernels, oracle, lock, serve, clean. Each sets up what it needs.
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -11,7 +11,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 export PROMOTE_TRITON_CARRIER = $(abspath $(CARRIER))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo serve test quick lint check bench docs site kernels oracle lock setup clean
+.PHONY: demo serve test quick lint check bench gpu docs site kernels oracle lock setup clean
 
 demo: setup            ## The whole story on this machine: train, promote, deploy, ask, status
 	@$(BIN)/python examples/demo.py
@@ -38,6 +38,9 @@ bench: setup           ## The figures of docs/performance.md, one file each
 	@$(BIN)/python benchmarks/check.py
 	@$(BIN)/python benchmarks/export.py
 	@$(BIN)/python benchmarks/what_if.py
+
+gpu: setup             ## What only a GPU can show, as a dated table for docs/verified.md; says so where there is none
+	@$(BIN)/python benchmarks/gpu.py
 
 docs: setup            ## Pages that are generated: the rules, the commands, the settings, the exit codes
 	@$(BIN)/promote matrix explain --markdown > docs/reference/rules.md.new && mv docs/reference/rules.md.new docs/reference/rules.md

@@ -93,6 +93,8 @@ class Workshop:
             done = run(
                 run_words(self.place, self.root, words, name), self.limits, self.say, self.log, self.folder / "out"
             )
+            if self.place.ssh and done.code and not done.broken and done.seconds >= self.place.seconds:
+                done.broken = "time"  # timeout kills its whole group, itself too: ssh then says 255, as for a lost line
             ended = not done.broken
             return done
         finally:
