@@ -317,6 +317,7 @@ class Forge(Protocol):
         model: Mapping[str, str],
         tensors: tuple[Sequence[TensorSpec], Sequence[TensorSpec]],
         gpu: str,
+        step: Step,
     ) -> Built:
         """A plan, read back.
 
@@ -325,6 +326,7 @@ class Forge(Protocol):
             model: name -> path of ``model.onnx`` and its data files.
             tensors: inputs and outputs that the plan must have.
             gpu: what timings are kept for; empty: they are not.
+            step: hears what it is at.
 
         Raises:
             ExportError, Unavailable: there is none; the message says why.

@@ -59,6 +59,7 @@ def test_what_is_kept_was_built_here_loads_there_and_answers_as_recorded(tools, 
     stored = bench.promote(target=GPU).release.stored
     build = built(tools, tmp_path, bench, stored)
     assert isinstance(build, Build)
+    assert "Engine built in 1.25 sec." in bench.progress.told
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == ["build.json", "model.plan", "trtexec.log"]
     record = json.loads((out / "build.json").read_bytes())

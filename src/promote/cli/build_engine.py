@@ -104,7 +104,7 @@ def command(
     )  # fmt: skip
     with wiring.world(target) as world, wiring.work() as work:
         found = world.registry.find(name, version)
-        with forge(wiring, place, work, lambda _: None, memory_gib=memory_gib or 0) as made:
+        with forge(wiring, place, work, memory_gib=memory_gib or 0) as made:
             outcome = build_engine(wish, found, target, made, str(work / "bundle"), world)
     if isinstance(outcome, ParityFailed):
         return _failed(outcome, as_json)

@@ -132,7 +132,7 @@ def progress(line: str) -> str:
     """What a person wants to know of a line; empty: nothing."""
     said = _SAID.match(line)
     text = said[2] if said else ""
-    worth = text.startswith(("Start parsing", "Finish parsing", "Selected Device:", "Engine built in", "Local timing",
+    worth = text.startswith(("Start parsing", "Finish", "Selected Device:", "Engine built in", "Local timing",
                              "Global timing", "Using default", "Total Activation", "Engine generation completed"))  # fmt: skip
     return printable(text, 120) if worth else ""
 

@@ -120,7 +120,7 @@ def build_engine(
         profiles=_profiles(wish, source, target), options=builder.options,
     )  # fmt: skip
     with world.progress.stage("build", f"{wish.precision} on {target.name}") as step:
-        built = forge.build(order, _model(source), source.tensors, _gpu(target))
+        built = forge.build(order, _model(source), source.tensors, _gpu(target), step)
         step.say(f"{built.size:,} bytes on {built.device.gpu}" + (", with timings of before" if built.cached else ""))
     binding = _binding(wish, built, builder)
     facts = _measured(facts, built, binding)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +27,7 @@ def probed_place(wiring: Wiring, target: str) -> tuple[str, str, bool]:
 
 
 @contextmanager
-def forge(
-    wiring: Wiring, place: Place, work: Path, say: Callable[[str], None], *, memory_gib: float
-) -> Iterator[Forge]:
+def forge(wiring: Wiring, place: Place, work: Path, *, memory_gib: float) -> Iterator[Forge]:
     """The forge; the folder on another host goes when the block ends. A failed build leaves its log in the work folder."""
     from promote.adapters.engine.forge import Forge as Made
     from promote.adapters.engine.running import Limits
@@ -40,7 +38,7 @@ def forge(
         limits = replace(limits, memory_bytes=int(memory_gib * 2**30))
     caches = wiring.settings.path(wiring.settings.work_dir) / TIMINGS
     where = f"{place.way} {'on ' + place.ssh if place.ssh else 'here'}"
-    with workshop(place, work / "forge", limits, say) as shop:
+    with workshop(place, work / "forge", limits, lambda _: None) as shop:
         try:
             yield Made(shop, caches, where, place.image)
         except PromoteError:

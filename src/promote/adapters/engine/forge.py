@@ -7,12 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promote.adapters.engine.building import PLAN, answers, ask_builder, build
 from promote.adapters.engine.workshop import Workshop
+from promote.core.engine_log import progress
 from promote.core.engine_recipe import Order
 from promote.core.engine_record import Builder, Built
 from promote.core.names import printable
@@ -20,7 +21,7 @@ from promote.core.tensors import TensorSpec
 from promote.errors import InputError, Unavailable
 
 if TYPE_CHECKING:
-    from promote.ports import Tensors
+    from promote.ports import Step, Tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,15 @@ class Forge:
         model: Mapping[str, str],
         tensors: tuple[Sequence[TensorSpec], Sequence[TensorSpec]],
         gpu: str,
+        step: "Step",
     ) -> Built:
         """See the port."""
-        return build(self.shop, order, model, tensors, self.caches, gpu)
+
+        def say(line: str) -> None:
+            if told := progress(line):
+                step.say(told)
+
+        return build(replace(self.shop, say=say), order, model, tensors, self.caches, gpu)
 
     def answers(
         self, built: Built, cases: "Mapping[str, Tensors]", outputs: Sequence[TensorSpec], *, dynamic: bool
