@@ -11,18 +11,23 @@ from promote.adapters.engine.forge import Forge
 from promote.adapters.engine.running import Limits
 from promote.adapters.engine.workshop import workshop
 from promote.adapters.oci.registry import open_registry
+from promote.adapters.probe.records import keep
+from promote.cli.build_engine import _place
 from promote.cli.main import run
+from promote.cli.progress import Silent
 from promote.core.engine_place import Place
 from promote.core.engine_recipe import Lengths
 from promote.core.engine_record import Build
-from promote.core.facts import Fact
+from promote.core.facts import Fact, HostFacts
 from promote.core.layout import content
 from promote.core.parity import DEFAULT_TOLERANCES, ParityFailed
 from promote.core.passport import sha256
+from promote.core.probe_record import Probe
 from promote.core.stages import Stored
 from promote.core.verdict import Incompatible, Undecided
 from promote.errors import ExportError, InputError, NotFound, Unavailable
 from promote.pipeline import Wish, build_engine
+from promote.wiring import open_wiring
 from tests.fakes.registry import Steps, make_bundle
 from tests.fakes.world import in_memory
 from tests.parts.trtexec import install, set_up
@@ -243,3 +248,25 @@ def test_a_model_whose_sequence_has_no_longest_says_which_axis_to_name(bench, to
     with pytest.raises(InputError, match="axis 'width' of which no longest is known") as refused:
         built(tools, tmp_path, other, pushed)
     assert "--axis width=" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("way", "image", "ssh", "comes_to"),
+    [
+        ("installed", "", "", ("", "ops@calypso", "trtexec")),
+        ("docker", "", "", ("triton:26.05", "ops@calypso", "/usr/src/tensorrt/bin/trtexec")),
+        ("docker", "other:1", "me@box", ("other:1", "me@box", "/usr/src/tensorrt/bin/trtexec")),
+    ],
+)
+def test_where_to_build_is_as_the_target_was_last_probed_unless_it_is_said(
+    tmp_path, monkeypatch, way, image, ssh, comes_to
+):
+    (tmp_path / "promote.toml").write_text('work_dir = "work"\n')
+    monkeypatch.chdir(tmp_path)
+    facts = HostFacts(gpu=Fact("RTX 4090", "nvidia-smi on calypso", measured=True))
+    probe = Probe(target="calypso", date="2026-11-24", facts=facts, image="triton:26.05", ssh="ops@calypso", sources=())
+    wiring = open_wiring("promote.toml", Silent())
+    keep(wiring.work_root(), probe)
+    place = _place(wiring, "calypso", Place(ssh=ssh), way, image, "")
+    assert (place.image, place.ssh, place.program) == comes_to
+    assert _place(wiring, "proteus", Place(), "installed", "", "").ssh == ""
