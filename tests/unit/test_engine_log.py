@@ -42,6 +42,8 @@ def test_options_are_those_that_the_help_lists():
     options = read_options(HELP.splitlines())
     assert {"--onnx", "--timingCacheFile", "--exportLayerInfo", "--help"} <= options
     assert "--fp16" not in options
+    assert "--versionCompatible" in read_options(["  --vc, --versionCompatible   Mark it, or use --fp16"])
+    assert read_options(["  -h, --help   Print this", "see --other"]) == {"--help"}
 
 
 SAID = {

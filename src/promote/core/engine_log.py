@@ -15,7 +15,7 @@ _BANNER = re.compile(
     r"&&&& (RUNNING|PASSED|FAILED) TensorRT\.trtexec \[TensorRT v([0-9]{4,6})\](?: \[b([0-9]{1,3})\])?"
 )
 _SAID = re.compile(r"^(?:\[[0-9/:-]+\] )?\[([IWEV])\] (?:\[TRT\] )?(.*)$")
-_OPTION = re.compile(r"(?m)^\s*(--[A-Za-z0-9]+)\b")
+_OPTIONS = re.compile(r"(?m)^\s*(--?[A-Za-z0-9]+(?:[ ]?,[ ]?--?[A-Za-z0-9]+)*)")  # those that are synonyms share a line
 _DEVICE = (
     ("gpu", re.compile(r"Selected Device: (.{1,100})$")),
     ("compute_capability", re.compile(r"Compute Capability: ([0-9]{1,2}\.[0-9])$")),
@@ -125,7 +125,8 @@ def _version(number: str, build: str | None) -> str:
 
 def read_options(lines: Iterable[str]) -> frozenset[str]:
     """Options that ``trtexec --help`` lists."""
-    return frozenset(_OPTION.findall("\n".join(lines)))
+    listed = ",".join(_OPTIONS.findall("\n".join(lines)))
+    return frozenset(word.strip() for word in listed.split(",") if word.strip().startswith("--"))
 
 
 def progress(line: str) -> str:
