@@ -286,7 +286,8 @@ def test_a_redirect_to_an_open_line_is_refused(hub: Hub, made: Mirrored, stored:
     "url",
     ["http://huggingface.co", "https://user:canary@hub.example", "hub.example", "https://hub.example/?x=1", "https://"],
 )
-def test_an_endpoint_that_is_none(url: str) -> None:
+def test_an_endpoint_that_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # whatever the environment says
     with pytest.raises(InputError, match="HF_ENDPOINT is no address of a Hub") as raised:
         HubMirror(HubPlace("acme/ner", "main"), {"HF_ENDPOINT": url})
     assert "canary" not in raised.value.message

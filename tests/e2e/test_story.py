@@ -221,7 +221,7 @@ def test_the_story_over_an_mlflow_server(tmp_path, mlflow_server):
     version = mlflow.MlflowClient(mlflow_server, registry_uri=mlflow_server).get_model_version("over-http", "1")
     assert version.tags["promote.digest"] == made.last.partition("@")[2]
     assert "compatible" in version.description
-    artifacts = mlflow.MlflowClient(mlflow_server).list_artifacts(run, "promote/over-http/v1")
+    artifacts = mlflow.MlflowClient(mlflow_server).list_artifacts(version.tags["promote.run"])
     assert {a.path.rpartition("/")[2] for a in artifacts} >= {"report.html", "passport.json"}
 
 

@@ -61,7 +61,7 @@ class Site:
             for version in (1, 2):
                 self.approve(version)
             self.project("sync", "--target", "harbour", "--once")
-        models = self.project("status", "--target", "harbour", "--fast", "--json").json["models"]
+        models = self.project("status", "--target", "harbour", "--fast", "--json", code=None).json["models"]
         return int(models[0]["deployed"]["version"])
 
     def told(self, version: int) -> str:

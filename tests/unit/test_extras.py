@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from promote.adapters import onnx_package
 from promote.adapters.export import child
 from promote.cli.main import run
 from promote.core.extras import BASE, EXTRAS, not_installed
@@ -27,6 +28,8 @@ def hide(monkeypatch, *modules):
 
     for name in [name for name in sys.modules if name.partition(".")[0] in modules]:
         monkeypatch.delitem(sys.modules, name)
+    for remembered in (onnx_package.messages, onnx_package.operators):
+        remembered.cache_clear()
     monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
 
 
