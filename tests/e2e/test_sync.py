@@ -291,6 +291,7 @@ def test_without_mlflow_a_tag_that_is_moved_in_the_registry_is_followed_and_mlfl
 
 def test_a_call_of_mlflows_webhook_is_followed_at_once_by_an_agent_that_looks_once_an_hour(site: Site) -> None:
     other, port, secret = 3 - site.live(), free_port(), "a secret of tests 0123456789"
+    site.want(3 - other)  # what serves, whatever an earlier test wanted
     hook = site.client.create_webhook(
         "agent",
         f"http://127.0.0.1:{port}/webhook",
