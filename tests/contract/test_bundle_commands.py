@@ -9,7 +9,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from promote.core.evidence import VERDICT_TYPE, annotations_of
 from promote.core.variants import Kind
 from promote.core.verdict import judge
 from tests.contract.test_pull import served, tree
+from tests.e2e.project import Typed
 from tests.fakes.quirk_registry import Limits, QuirkRegistry
 from tests.fakes.registry import Steps
 from tests.parts.registry import SECRET, USER, RealRegistry
@@ -37,17 +37,6 @@ TOLD = json.dumps(
         },
     }
 ).encode()  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Typed:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def last(self) -> str:
-        return self.out.splitlines()[-1]
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Metrics where Prometheus asks for them: on this machine only, or in a file for node_exporter's textfile collector."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
-from promote.errors import InputError
+from promote.adapters.loopback import serving
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,16 +34,5 @@ def serve_metrics(port: int, page: Callable[[], str]) -> Iterator[int]:
         def log_message(self, format: str, *args: object) -> None:
             """Questions are no events."""
 
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Page)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--metrics {port}: {reason}", hint="choose another port") from error
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(port, "--metrics", Page) as listening:
+        yield listening

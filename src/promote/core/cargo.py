@@ -11,9 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from promote.core.manifest import read_manifest, strict_json
+from promote.core.manifest import misfit, read_manifest, strict_json
 from promote.core.names import digest as checked_digest
-from promote.core.names import printable
 from promote.core.references import Reference
 from promote.core.referrers import read_index
 from promote.core.stages import Blob, Stored
@@ -166,9 +165,7 @@ def parts_of(data: bytes, where: str, *, subject: str = "") -> tuple[Blob, ...]:
     try:
         image = _Image.model_validate(strict_json(data, where))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = printable(".".join(map(str, first["loc"])), 80)
-        raise IntegrityError(f"{where} is no image manifest: {at}: {printable(first['msg'])}") from error
+        raise IntegrityError(f"{where} is no image manifest: {misfit(error)}") from error
     if subject and (image.subject is None or image.subject.digest != subject):
         raise IntegrityError(f"{where} is listed as a referrer of {subject} and does not refer to it")
     return tuple(Blob(checked_digest(part.digest), part.size) for part in (image.config, *image.layers))

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from promote.core.manifest import strict_json
+from promote.core.manifest import misfit, strict_json
 from promote.core.names import DIGEST, MODEL_NAME, printable
 from promote.core.passport import sha256
 from promote.core.stages import Held
@@ -164,9 +164,7 @@ def parse_line(text: str) -> Line:
     try:
         told = _Line.model_validate(strict_json(data, "an event"))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = printable(".".join(map(str, first["loc"])), 80)
-        raise IntegrityError(f"no event of promote: {at}: {printable(first['msg'])}") from error
+        raise IntegrityError(f"no event of promote: {misfit(error)}") from error
     fields = told.model_dump(exclude={"schema_"})
     clean = {name: printable(fields[name], LONGEST_REASON) for name in ("by", "how", "target", "reason")}
     more = {printable(key): printable(value, LONGEST_REASON) for key, value in fields["more"].items()}

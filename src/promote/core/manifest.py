@@ -225,9 +225,7 @@ def read_manifest(data: bytes, repository: str, name: str) -> Stored:
     try:
         manifest = _Manifest.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = printable(".".join(map(str, first["loc"])))
-        raise IntegrityError(f"{where} is not a bundle of promote: {at}: {printable(first['msg'])}") from error
+        raise IntegrityError(f"{where} is not a bundle of promote: {misfit(error, 200)}") from error
     annotations = manifest.annotations
     model, version = annotations.get(f"{_OURS}model", ""), annotations.get(f"{_OURS}version", "")
     if model != name:
@@ -294,6 +292,12 @@ def strict_json(data: bytes, what: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{what} is not plain JSON: {printable(str(error))}") from error
     return value
+
+
+def misfit(error: ValidationError, most: int = 80) -> str:
+    """The first thing that a form finds wrong, ``layers.0.size: Input should be ...``; where it is, in ``most`` characters."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{printable('.'.join(map(str, first['loc'])), most)}: {printable(first['msg'])}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
+from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, misfit, strict_json
 from promote.core.names import digest as checked_digest
 from promote.core.names import printable
 from promote.core.passport import sha256
@@ -123,9 +123,7 @@ def read_index(data: bytes, where: str) -> list[Entry]:
     try:
         parts = _Index.model_validate(value).manifests
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = printable(".".join(map(str, first["loc"])), 80)
-        raise IntegrityError(f"{where} is no image index: {at}: {printable(first['msg'])}") from error
+        raise IntegrityError(f"{where} is no image index: {misfit(error)}") from error
     if {"layers", "config", "fsLayers"} & value.keys():
         raise IntegrityError(f"{where} is an index and an image at once")
     for part in parts:

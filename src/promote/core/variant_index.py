@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from promote.core.manifest import ARTIFACT_TYPE, INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
+from promote.core.manifest import ARTIFACT_TYPE, INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE, misfit, strict_json
 from promote.core.names import digest as checked_digest
 from promote.core.names import printable
 from promote.core.passport import sha256
@@ -176,9 +176,7 @@ def read_variants(data: bytes, repository: str, name: str) -> StoredIndex:
     try:
         index = _Index.model_validate(strict_json(data, f"the index {where}"))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = printable(".".join(map(str, first["loc"])), 80)
-        raise IntegrityError(f"{where} is no index of variants: {at}: {printable(first['msg'])}") from error
+        raise IntegrityError(f"{where} is no index of variants: {misfit(error)}") from error
     model, version = index.annotations.get(f"{_OURS}model", ""), index.annotations.get(f"{_OURS}version", "")
     if model != name:
         raise IntegrityError(f"{where} is of model {printable(model)!r}, expected {name!r}")

@@ -6,7 +6,8 @@ Not here: whether the answers agree (``core.parity``), nor how a flavour is open
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,21 @@ _LARGEST_GOLDEN = 1 << 20
 _ROOM = 3  # times the model's size: the export, its copy in the layout, and the samples
 
 
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """A full or failing disk is told as such.
+
+    Raises:
+        Unavailable: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise Unavailable(f"cannot write {error.filename or folder}: {error.strerror}", hint=FULL_HINT) from error
+
+
 @dataclass(frozen=True, slots=True)
 class TorchExporter:
     """Exports with torch and ONNX Runtime, each in a child process.
@@ -43,14 +59,8 @@ class TorchExporter:
 
     def export(self, candidate: Candidate, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
         """See ``promote.ports.Exporter``."""
-        try:
+        with _disk(self.folder):
             return self._export(candidate, plan, step)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            raise Unavailable(
-                f"cannot write {error.filename or self.folder}: {error.strerror}", hint=FULL_HINT
-            ) from error
 
     def _export(self, candidate: Candidate, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
         work = self.folder / "export"
@@ -69,14 +79,8 @@ class TorchExporter:
 
     def lower(self, export: Export, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
         """See ``promote.ports.Exporter``; the export is this exporter's last, whose work folder is there still."""
-        try:
+        with _disk(self.folder):
             return self._lower(export, plan, step)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            raise Unavailable(
-                f"cannot write {error.filename or self.folder}: {error.strerror}", hint=FULL_HINT
-            ) from error
 
     def _lower(self, export: Export, plan: ExportPlan, step: Step) -> tuple[Export, Outputs]:
         work, base = self.folder / f"export-{plan.precision}", self.folder / "export"

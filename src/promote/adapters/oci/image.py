@@ -16,7 +16,7 @@ from promote.adapters.oci.failures import Patience
 from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import Origin, media_type, parse_origin
 from promote.adapters.oci.transport import Transport, chunks
-from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE, strict_json
+from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE, misfit, strict_json
 from promote.core.names import DIGEST, digest, printable
 from promote.core.passport import sha256
 from promote.errors import InputError, IntegrityError, NotFound
@@ -161,11 +161,7 @@ class _Reader:
         try:
             return form.model_validate(strict_json(data, f"the {what} of {self._name}"))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            at = printable(".".join(map(str, first["loc"])), 80)
-            raise IntegrityError(
-                f"the {what} of {self._name} has another form: {at}: {printable(first['msg'])}"
-            ) from error
+            raise IntegrityError(f"the {what} of {self._name} has another form: {misfit(error)}") from error
 
     def _get(self, path: str, accept: tuple[str, ...], wanted: str) -> tuple[bytes, str]:
         """One document and its media type, checked against its digest."""

@@ -5,11 +5,11 @@ Not here: what it printed means (``core.probe``).
 
 import contextlib
 import os
-import signal
 import subprocess
 import threading
 from typing import IO
 
+from promote.adapters.process_group import end
 from promote.core.names import printable
 from promote.core.probe import FULL_QUERY, SHORT_QUERY, Card, read_cards, ssh_host
 from promote.errors import Unavailable
@@ -66,9 +66,7 @@ def _run(arguments: list[str], where: str) -> tuple[int, str, str]:
     except subprocess.TimeoutExpired:
         raise Unavailable(f"{arguments[0]} did not end within {SECONDS:.0f} s on {where}") from None
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
         for reader in readers:
             reader.join(1.0)  # a connection that ssh keeps open for later holds its end of the pipe
     if any(len(text) >= _LARGEST for text in texts.values()):

@@ -9,13 +9,13 @@ import contextlib
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
 import weakref
 from pathlib import Path
 from typing import IO
 
+from promote.adapters import process_group
 from promote.core.names import printable
 from promote.core.repository_place import SshPlace
 from promote.errors import AuthError, InputError, PromoteError, Unavailable
@@ -153,9 +153,7 @@ class SshLine:
 def end(process: "subprocess.Popen[bytes]") -> None:
     """Ends it, if it did not by itself, with what it started."""
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        process_group.end(process)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             with contextlib.suppress(OSError):

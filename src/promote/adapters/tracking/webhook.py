@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from promote.adapters.loopback import serving
 from promote.core.webhook import Call, refusal
-from promote.errors import InputError
 
 PATH = "/webhook"
 # A tag of MLflow's registry has up to 100,000 characters, which JSON writes in up to six bytes each.
@@ -84,16 +84,5 @@ def serve_webhook(port: int, key: bytes, wake: Callable[[], None], refused: Call
             """Who hangs up in the middle of a call is told in a line, and the next is answered."""
             refused(f"the call broke off: {type(sys.exception()).__name__}")
 
-    try:
-        server = Server(("127.0.0.1", port), Page)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--webhook {port}: {reason}", hint="choose another port") from error
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(port, "--webhook", Page, Server) as listening:
+        yield listening
