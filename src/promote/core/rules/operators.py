@@ -37,7 +37,8 @@ def operators(case: Case) -> Answer:
     if beyond := _beyond(case, version, implemented):
         return beyond
     faults = implemented.faults(case.model.nodes.value)
-    if faults and (gpu := _gpu(case, version)):  # asked last: an answer that rests on fewer facts is found for more hosts at once
+    # the host's GPUs are asked last: an answer that rests on fewer facts is found for more hosts at once
+    if faults and (gpu := _gpu(case, version)):
         faults = implemented.beside(gpu).faults(case.model.nodes.value)
     if not faults:
         return finding(Outcome.OK, f"{len(case.model.nodes.value)} uses of operators", case.model.nodes,
