@@ -12,6 +12,7 @@ import pytest
 from promote.adapters import onnx_package
 from promote.adapters.export import child
 from promote.cli.main import run
+from promote.core import triton_messages
 from promote.core.extras import BASE, EXTRAS, not_installed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,12 @@ def hide(monkeypatch, *modules):
 
     for name in [name for name in sys.modules if name.partition(".")[0] in modules]:
         monkeypatch.delitem(sys.modules, name)
-    for remembered in (onnx_package.messages, onnx_package.operators):
+    for remembered in (
+        onnx_package.messages,
+        onnx_package.operators,
+        triton_messages.configs,
+        triton_messages.services,
+    ):
         remembered.cache_clear()
     monkeypatch.setattr(sys, "meta_path", [Hidden(), *sys.meta_path])
 

@@ -19,10 +19,6 @@ from promote.errors import InputError
 
 FILE_NAME = "promote.toml"
 _PREFIX = "PROMOTE_"
-_NO_SETTINGS = (
-    "PROMOTE_CONFIG", "PROMOTE_REGISTRY_USERNAME", "PROMOTE_REGISTRY_PASSWORD", "PROMOTE_WEBHOOK_SECRET",
-    "PROMOTE_EVENTS_SECRET",
-)  # fmt: skip
 EXAMPLE = """\
 # Settings of promote. Everything is optional; what is shown is the default unless it says "for instance".
 # No credentials here: they come from the environment, the docker config or the AWS chain.
@@ -170,8 +166,9 @@ def load_settings(config: str | None, environ: Mapping[str, str]) -> Settings:
 
 
 def _in_environment() -> bool:
-    """The process's own, which is what the library reads."""
-    return any(name.upper().startswith(_PREFIX) and name not in _NO_SETTINGS for name in os.environ)
+    """Whether a variable there is a setting's; the process's own, which is what the library reads."""
+    said = (name.upper().removeprefix(_PREFIX) for name in os.environ if name.upper().startswith(_PREFIX))
+    return any(key.partition("__")[0].lower() in Settings.model_fields for key in said)
 
 
 def _with_environment(given: dict[str, Any]) -> Settings:

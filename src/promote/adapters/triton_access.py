@@ -42,13 +42,24 @@ class Headers:
         request.headers = {**request.headers, **self._headers}
 
 
-def http_context(access: Access) -> Callable[..., Any]:
-    """What gives NVIDIA's HTTP client its TLS context.
+def http_context(access: Access) -> ssl.SSLContext:
+    """The TLS context of a line over HTTP.
 
     Raises:
         InputError: a file of ``access`` cannot be read, or holds no certificate or key.
     """
-    context = _context(*_stamps(access))
+    return _context(*_stamps(access))
+
+
+def gevent_context(access: Access) -> Callable[..., Any]:
+    """What gives NVIDIA's HTTP client its own.
+
+    Raises:
+        InputError: as ``http_context``.
+    """
+    stamps = _stamps(access)
+    _context(*stamps)  # without gevent its faults are told apart
+    context = _of_gevent(*stamps)
     return lambda **_: context
 
 
@@ -107,14 +118,18 @@ def _stamp(path: str) -> _Stamp:
 
 
 @lru_cache(maxsize=4)
-def _context(roots: _Stamp, certificate: _Stamp, key: _Stamp) -> Any:
+def _context(roots: _Stamp, certificate: _Stamp, key: _Stamp) -> ssl.SSLContext:
+    return _load(ssl.create_default_context, roots, certificate, key)
+
+
+@lru_cache(maxsize=4)
+def _of_gevent(roots: _Stamp, certificate: _Stamp, key: _Stamp) -> Any:
     import gevent.ssl
 
-    _load(ssl.create_default_context, roots, certificate, key)  # without gevent its faults are told apart
     return _load(gevent.ssl.create_default_context, roots, certificate, key)
 
 
-def _load(create: Callable[..., Any], roots: _Stamp, certificate: _Stamp, key: _Stamp) -> Any:
+def _load(create: Callable[..., ssl.SSLContext], roots: _Stamp, certificate: _Stamp, key: _Stamp) -> ssl.SSLContext:
     reading = roots[0]
     try:
         context = create(cafile=roots[0])
@@ -139,7 +154,7 @@ def _no_password() -> str:
 def _credentials(roots: _Stamp, certificate: _Stamp, key: _Stamp) -> Any:
     import grpc
 
-    _load(ssl.create_default_context, roots, certificate, key)  # gRPC says nothing of a file that it cannot use
+    _context(roots, certificate, key)  # gRPC says nothing of a file that it cannot use
     chain = Path(certificate[0]).read_bytes() if certificate[0] else None
     private = Path(key[0]).read_bytes() if certificate[0] else None
     return grpc.ssl_channel_credentials(Path(roots[0]).read_bytes(), private, chain)

@@ -1,6 +1,7 @@
-"""A running Triton, through NVIDIA's own client: control over gRPC, inference over both protocols.
+"""A running Triton: control over gRPC, inference over both protocols through NVIDIA's own client.
 
-gRPC for control because each call takes its own deadline there and errors carry a status. Not here: what is loaded (the
+gRPC for control because each call takes its own deadline there and errors carry a status; it takes no client, which is slow to
+import. Not here: what is loaded (the
 ``Store`` writes that), and whether an answer is right (``pipeline``).
 """
 
@@ -9,10 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from promote.adapters.triton_control import Control
 from promote.adapters.triton_tensors import read_answer, read_signature, write_request
-from promote.adapters.triton_wire import NoAnswerYet, ask_grpc, ask_http, clean
+from promote.adapters.triton_wire import NoAnswerYet, ask_grpc, ask_http, ask_state, ask_version, clean, make_ready
 from promote.core.access import OPEN, Access
 from promote.core.names import model_name, printable
+from promote.core.triton_messages import services
 from promote.errors import DeployFailed, InputError
 
 if TYPE_CHECKING:
@@ -52,10 +55,10 @@ class TritonServer:
         Raises:
             Unavailable: one of the endpoints does not answer.
         """
-        with ask_http(self._http, "ask for the server's version", self._timeout, self._timeout, self._access) as client:
-            client.get_server_metadata()
-        with ask_grpc(self._grpc, "ask for the server's version", self._access) as client:
-            return printable(client.get_server_metadata(client_timeout=self._timeout).version, 40)
+        services()  # where the client is not installed, nothing on the network is to blame
+        ask_version(self._http, "ask for the server's version", self._timeout, self._access)
+        with ask_state(self._grpc, "ask for the server's version", self._access) as line:
+            return printable(line.ask("ServerMetadata", self._timeout).version, 40)
 
     def load(self, name: str) -> None:
         """Asks the server to load the model as its repository now says.
@@ -68,15 +71,16 @@ class TritonServer:
         """
         self._under_way.discard(model_name(name))
         try:
-            with self._control(f"load {name}") as client:
-                client.load_model(name, client_timeout=self._patience)
+            with self._control(f"load {name}") as line:
+                make_ready()
+                line.ask("RepositoryModelLoad", self._patience, model_name=name)
         except NoAnswerYet:
             self._under_way.add(name)
 
     def unload(self, name: str) -> None:
         """Asks the server to unload all versions; nothing where it has none. It answers before they are gone."""
-        with self._control(f"unload {model_name(name)}") as client:
-            client.unload_model(name, client_timeout=self._patience)
+        with self._control(f"unload {model_name(name)}") as line:
+            line.ask("RepositoryModelUnload", self._patience, model_name=name)
 
     def await_ready(self, name: str, version: int, seconds: float) -> None:
         """Returns when this version is ready.
@@ -111,8 +115,8 @@ class TritonServer:
             Unavailable: the server does not answer.
         """
         try:
-            with ask_grpc(self._grpc, f"ask whether {model_name(name)} is ready", self._access) as client:
-                return bool(client.is_model_ready(name, str(version), client_timeout=self._timeout))
+            with ask_state(self._grpc, f"ask whether {model_name(name)} is ready", self._access) as line:
+                return bool(line.ask("ModelReady", self._timeout, name=name, version=str(version)).ready)
         except DeployFailed:
             return False  # some releases say "not ready" with an error
 
@@ -162,8 +166,8 @@ class TritonServer:
             DeployFailed: no version of it answers.
             Unavailable: the server does not answer.
         """
-        with ask_grpc(self._grpc, f"ask for the configuration of {model_name(name)}", self._access) as client:
-            return client.get_model_config(name, client_timeout=self._timeout).config
+        with ask_state(self._grpc, f"ask for the configuration of {model_name(name)}", self._access) as line:
+            return line.ask("ModelConfig", self._timeout, name=name).config
 
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
         """Loaded version -> ``requests``, ``failures``, ``mean_ms`` (of those that succeeded); empty when none is.
@@ -174,18 +178,18 @@ class TritonServer:
             Unavailable: the server does not answer.
         """
         try:
-            with ask_grpc(self._grpc, f"ask for the statistics of {model_name(name)}", self._access) as client:
-                answer = client.get_inference_statistics(name, client_timeout=self._timeout)
+            with ask_state(self._grpc, f"ask for the statistics of {model_name(name)}", self._access) as line:
+                answer = line.ask("ModelStatistics", self._timeout, name=name)
         except DeployFailed:
             return {}  # Triton's answer for a model that is not loaded
         return {int(entry.version): _numbers(entry.inference_stats) for entry in answer.model_stats}
 
     @contextmanager
-    def _control(self, doing: str) -> Iterator[Any]:
-        """As ``ask_grpc``, the two commonest refusals told with what to do about them."""
+    def _control(self, doing: str) -> Iterator[Control]:
+        """As ``ask_state``, the two commonest refusals told with what to do about them."""
         try:
-            with ask_grpc(self._grpc, doing, self._access) as client:
-                yield client
+            with ask_state(self._grpc, doing, self._access) as line:
+                yield line
         except DeployFailed as error:
             if _NOT_EXPLICIT in error.message:
                 raise DeployFailed(
@@ -208,8 +212,8 @@ class TritonServer:
         return "ABSENT", "Triton does not list this version: its folder or its place in the version policy is missing"
 
     def _index(self, doing: str) -> Iterable[Any]:
-        with ask_grpc(self._grpc, doing, self._access) as client:
-            return tuple(client.get_model_repository_index(client_timeout=self._timeout).models)
+        with ask_state(self._grpc, doing, self._access) as line:
+            return tuple(line.ask("RepositoryIndex", self._timeout).models)
 
 
 def _numbers(entry: Any) -> dict[str, float]:

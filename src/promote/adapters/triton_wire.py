@@ -4,16 +4,22 @@ Not here: what is asked of the server and when (``triton_server``), tensors (``t
 (``triton_access``).
 """
 
+import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from http.client import HTTPException
+from threading import Thread
 from typing import Any
 
-from promote.adapters.triton_access import Headers, distrust, grpc_credentials, http_context, not_let_in
+from promote.adapters.triton_access import Headers, distrust, gevent_context, grpc_credentials, not_let_in
+from promote.adapters.triton_control import Control, get
 from promote.core.access import OPEN, Access
-from promote.core.endpoint import parse_endpoint
+from promote.core.endpoint import Endpoint, parse_endpoint
 from promote.core.names import printable
+from promote.core.triton_messages import LOADING
 from promote.errors import DeployFailed, PromoteError, Unavailable
 
 _LONGEST_REASON = 600
@@ -46,9 +52,21 @@ def refused(reason: str) -> frozenset[int]:
     return frozenset(int(version) for version in re.findall(_VERSION, reason))
 
 
+@cache
+def make_ready() -> None:
+    """Imports NVIDIA's clients beside what is waited for: a load takes long, and its replay comes right after it."""
+    Thread(target=_clients, name="import tritonclient").start()
+
+
+def _clients() -> None:
+    with LOADING, suppress(ImportError):  # raised where they are used
+        import tritonclient.grpc
+        import tritonclient.http  # noqa: F401
+
+
 @contextmanager
 def ask_grpc(endpoint: str, doing: str, access: Access = OPEN) -> Iterator[Any]:
-    """A gRPC client for one or a few calls, each with its own ``client_timeout``.
+    """NVIDIA's gRPC client, for tensors: one or a few calls, each with its own ``client_timeout``.
 
     A client of its own, since a shared channel waits before it connects again to a server that was restarted.
 
@@ -59,27 +77,54 @@ def ask_grpc(endpoint: str, doing: str, access: Access = OPEN) -> Iterator[Any]:
         AuthError: what stands before it, or itself, does not let us in.
         Unavailable: no server there, one that is no Triton, or one whose certificate is not trusted.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's core writes of failed handshakes on stderr itself
-    from tritonclient.grpc import InferenceServerClient
-    from tritonclient.utils import InferenceServerException
+    with LOADING:
+        from tritonclient.grpc import InferenceServerClient
+        from tritonclient.utils import InferenceServerException
 
-    at = parse_endpoint(endpoint, "grpc")
-    client = InferenceServerClient(at.address, creds=grpc_credentials(access) if at.tls else None)
+    at, credentials = _line(endpoint, access)
+    client = InferenceServerClient(at.address, creds=credentials)
     client.register_plugin(Headers(access, lower=True))
     try:
         yield client
     except InferenceServerException as error:
-        status, reason = str(error.status()).removeprefix("StatusCode."), str(error.message())
-        if status == "DEADLINE_EXCEEDED":
-            raise _too_late(endpoint, "gRPC", doing) from error
-        if told := _grpc_refusal(status, access.hide(reason), f"{doing}: {endpoint} (gRPC)"):
-            raise told from error
-        # UNAVAILABLE is also what Triton itself says of a model that is not ready.
-        if status in ("UNIMPLEMENTED", "CANCELLED") or (status == "UNAVAILABLE" and not _live(client)):
-            raise _unreachable(endpoint, "gRPC", doing, access.hide(reason)) from error
-        raise DeployFailed(f"{doing}: {clean(access.hide(reason))}", versions=refused(reason)) from error
+        status, reason = str(error.status()), access.hide(str(error.message()))
+        raise _grpc_failure(status, reason, endpoint, doing, access) from error
     finally:
         client.close()
+
+
+@contextmanager
+def ask_state(endpoint: str, doing: str, access: Access = OPEN) -> Iterator[Control]:
+    """What asks about state over gRPC, without NVIDIA's client; see ``ask_grpc``, also for what is raised."""
+    from grpc import RpcError
+
+    at, credentials = _line(endpoint, access)
+    line = Control(at, credentials, access)
+    try:
+        yield line
+    except RpcError as error:
+        status, reason = str(error.code()), access.hide(str(error.details()))
+        raise _grpc_failure(status, reason, endpoint, doing, access) from error
+    finally:
+        line.close()
+
+
+def _line(endpoint: str, access: Access) -> tuple[Endpoint, Any]:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's core writes of failed handshakes on stderr itself
+    at = parse_endpoint(endpoint, "grpc")
+    return at, grpc_credentials(access) if at.tls else None
+
+
+def _grpc_failure(code: str, reason: str, endpoint: str, doing: str, access: Access) -> PromoteError:
+    status = code.removeprefix("StatusCode.")
+    if status == "DEADLINE_EXCEEDED":
+        return _too_late(endpoint, "gRPC", doing)
+    if told := _grpc_refusal(status, reason, f"{doing}: {endpoint} (gRPC)"):
+        return told
+    # UNAVAILABLE is also what Triton itself says of a model that is not ready.
+    if status in ("UNIMPLEMENTED", "CANCELLED") or (status == "UNAVAILABLE" and not _live(endpoint, access)):
+        return _unreachable(endpoint, "gRPC", doing, reason)
+    return DeployFailed(f"{doing}: {clean(reason)}", versions=refused(reason))
 
 
 def _grpc_refusal(status: str, reason: str, where: str) -> PromoteError | None:
@@ -93,13 +138,44 @@ def _grpc_refusal(status: str, reason: str, where: str) -> PromoteError | None:
     return distrust(where, reason) if status == "UNAVAILABLE" else None
 
 
-def _live(client: Any) -> bool:
-    from tritonclient.utils import InferenceServerException
+def _live(endpoint: str, access: Access) -> bool:
+    from grpc import RpcError
 
+    line = Control(*_line(endpoint, access), access)
     try:
-        return bool(client.is_server_live(client_timeout=2.0))
-    except InferenceServerException:
+        return bool(line.ask("ServerLive", 2.0).live)
+    except RpcError:
         return False  # which is the answer
+    finally:
+        line.close()
+
+
+def ask_version(endpoint: str, doing: str, seconds: float, access: Access = OPEN) -> str:
+    """The version of the server over HTTP, as it says it.
+
+    Raises:
+        InputError, AuthError, Unavailable: as in ``ask_grpc``.
+    """
+    where = f"{doing}: {endpoint} (HTTP)"
+    try:
+        state, body = get(parse_endpoint(endpoint, "http"), "/v2", access, seconds=seconds)
+        said = _json(body)
+    except TimeoutError as error:
+        raise _too_late(endpoint, "HTTP", doing) from error
+    except (OSError, HTTPException) as error:
+        raise distrust(where, str(error)) or _unreachable(endpoint, "HTTP", doing, str(error)) from error
+    if state == 200 and "version" in said:
+        return printable(str(said["version"]), 40)
+    raise _http_refusal(str(state), access.hide(str(said.get("error", _NO_JSON))), where, doing)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    """The object in an answer; none where there is none: what stands before Triton answers with a page."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 @contextmanager
@@ -116,12 +192,13 @@ def ask_http(endpoint: str, doing: str, timeout: float, patience: float, access:
     Raises:
         InputError, DeployFailed, NoAnswerYet, AuthError, Unavailable: as in ``ask_grpc``.
     """
-    from geventhttpclient.response import HTTPParseError
-    from tritonclient.http import InferenceServerClient
-    from tritonclient.utils import InferenceServerException
+    with LOADING:
+        from geventhttpclient.response import HTTPParseError
+        from tritonclient.http import InferenceServerClient
+        from tritonclient.utils import InferenceServerException
 
     at = parse_endpoint(endpoint, "http")
-    secure = {"ssl": True, "ssl_context_factory": http_context(access)} if at.tls else {}
+    secure = {"ssl": True, "ssl_context_factory": gevent_context(access)} if at.tls else {}
     client = InferenceServerClient(
         at.address + at.prefix, connection_timeout=timeout, network_timeout=patience, **secure
     )

@@ -11,6 +11,7 @@ from promote.core.facts import Target
 from promote.core.kinds import EnsembleTemplate, Environment, PythonTemplate, Tensor, TensorRTTemplate
 from promote.core.model_config import enum_word
 from promote.core.names import printable
+from promote.core.triton_messages import configs
 from promote.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,9 +126,7 @@ def _of_classifier(network: "ModelConfig") -> tuple[list[str], Any]:
 
 
 def _config(name: str, version: int, most: int, *, backend: str = "", platform: str = "") -> "ModelConfig":
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    config = ModelConfig(name=name, backend=backend, platform=platform, max_batch_size=most)
+    config = configs().ModelConfig(name=name, backend=backend, platform=platform, max_batch_size=most)
     config.version_policy.specific.versions.append(version)
     return config
 

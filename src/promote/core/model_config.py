@@ -7,6 +7,7 @@ Source of the fields: triton common ``protobuf/model_config.proto``.
 from typing import TYPE_CHECKING, Any
 
 from promote.core.names import printable
+from promote.core.triton_messages import configs
 from promote.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ def parse_config(data: bytes, origin: str) -> "ModelConfig":
             names the line.
     """
     from google.protobuf import text_format
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     if len(data) > LARGEST_CONFIG:
         raise IntegrityError(f"{printable(origin)} has more than {LARGEST_CONFIG:,} bytes, which no configuration has")
@@ -36,7 +36,7 @@ def parse_config(data: bytes, origin: str) -> "ModelConfig":
         text = data.decode()
         if _depth(text) > _DEEPEST:
             raise IntegrityError(f"{printable(origin)} is nested deeper than {_DEEPEST} levels")
-        return text_format.Parse(text, ModelConfig())
+        return text_format.Parse(text, configs().ModelConfig())
     except (text_format.ParseError, ValueError, RecursionError) as error:
         raise IntegrityError(f"{printable(origin)} is no model configuration: {printable(str(error), 120)}") from error
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from promote.core.facts import Target
 from promote.core.tensors import TRITON_OF_ONNX, TensorSpec
+from promote.core.triton_messages import configs
 from promote.errors import InputError
 
 if TYPE_CHECKING:
@@ -133,9 +134,7 @@ def build_config(
     Raises:
         InputError: an input or output has a type Triton does not know.
     """
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    config = ModelConfig(name=name, backend=template.backend, default_model_filename="model.onnx")
+    config = configs().ModelConfig(name=name, backend=template.backend, default_model_filename="model.onnx")
     batched = batches(inputs, outputs)
     config.max_batch_size = target.max_batch_size if batched else 0
     config.version_policy.specific.versions.append(version)
