@@ -1,10 +1,11 @@
 """How long a rollback takes as it is typed in an incident: the registry and MLflow take connections and never answer.
 
-python benchmarks/rollback.py [ROLLBACKS] [--busy N] [--ssh]    (needs PROMOTE_TRITON_CARRIER; --ssh an sshd, see tests/parts)
+python benchmarks/rollback.py [ROLLBACKS] [--load [N]] [--ssh]    (needs PROMOTE_TRITON_CARRIER; --ssh an sshd, see tests/parts)
 
 Told apart: from the start of the command to the first right answer of the version before, asked for all the time on the real
-Triton, and to the end of the command, which tells MLflow in vain. ``--busy N`` has N processes count beside it. With ``--ssh``
-the model repository is reached through a real sshd on loopback.
+Triton, and to the end of the command, which tells MLflow in vain; and how long Triton's own load of the version took, which is
+in both. ``--load`` has two processes for each processor (or N) count beside it. With ``--ssh`` the model repository is reached
+through a real sshd on loopback.
 """
 
 import argparse
@@ -21,11 +22,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+from tritonclient.grpc import InferenceServerClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from examples.local_triton.launch import start
-from promote.errors import PromoteError
 from tests.fakes.bundle import samples
 from tests.parts.killing import real_world
 from tests.parts.ssh_server import ssh_server
@@ -67,31 +68,44 @@ def busy(processes: int) -> Iterator[None]:
 
 def typed(bench, folder: Path, environment: dict[str, str], goal: int) -> tuple[float, float]:
     """Seconds to the first right answer of version ``goal``, and to the end of the command."""
-    while bench.server.ready(NAME, goal):  # it retired, and answers for a moment longer
+    client = InferenceServerClient(
+        bench.server._grpc
+    )  # one connection: asking shall not take the processor from who loads
+    while client.is_model_ready(NAME, str(goal)):  # it retired, and answers for a moment longer
         time.sleep(0.05)
     command = [sys.executable, "-m", "promote", "rollback", NAME, "--target", "bench", "--quiet"]
     began = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while True:
-        try:
-            answer = bench.server.infer(NAME, goal, {"x": X}, "grpc")["y"]
-            break
-        except PromoteError:
-            assert process.poll() in (None, 0), "promote rollback failed"
-            time.sleep(0.02)
+    while not client.is_model_ready(NAME, str(goal)):
+        assert process.poll() in (None, 0), "promote rollback failed"
+        time.sleep(0.02)
+    client.close()
+    answer = bench.server.infer(NAME, goal, {"x": X}, "grpc")["y"]
     np.testing.assert_allclose(answer, X * WEIGHTS[goal], rtol=1e-6)
     answered = time.perf_counter() - began
     assert process.wait() == 0, "promote rollback failed"
     return answered, time.perf_counter() - began
 
 
+def loaded(bench, goal: int) -> float:
+    """Seconds that Triton takes to bring version ``goal`` up beside the other, and to retire that: what no command can save."""
+    began = time.perf_counter()
+    bench.store.serve(NAME, (3 - goal, goal))
+    bench.server.load(NAME)
+    bench.server.await_ready(NAME, goal, 60)
+    taken = time.perf_counter() - began
+    bench.store.serve(NAME, (goal,))
+    bench.server.load(NAME)
+    return taken
+
+
 def main() -> None:
     """Runs all and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rollbacks", type=int, nargs="?", default=50)
-    parser.add_argument("--busy", type=int, default=0)
+    parser.add_argument("--load", type=int, nargs="?", const=2 * (os.cpu_count() or 1), default=0)
     parser.add_argument("--ssh", action="store_true")
     asked = parser.parse_args()
     with ExitStack() as stack:
@@ -118,10 +132,12 @@ def main() -> None:
         bench = real_world(NAME, repository, triton.http, triton.grpc, *WEIGHTS.values())
         for version in WEIGHTS:
             bench.deploy(version)
-        stack.enter_context(busy(asked.busy))
+        stack.enter_context(busy(asked.load))
+        alone = [loaded(bench, 1 + at % 2) for at in range(1, 6)]
         rounds = [typed(bench, folder, environment, 1 + at % 2) for at in range(asked.rollbacks)]
     where = "a folder reached over ssh" if asked.ssh else "a folder"
-    print(f"{asked.rollbacks} rollbacks as typed, {where}, {asked.busy} busy processes, load {os.getloadavg()[0]:.1f}")
+    print(f"{asked.rollbacks} rollbacks as typed, {where}, {asked.load} busy processes, load {os.getloadavg()[0]:.1f}")
+    print(f"Triton alone, both versions brought up: median {sorted(alone)[2]:.2f} s, longest {max(alone):.2f} s")
     for what, taken in zip(("the former version answers", "the command ends"), zip(*rounds, strict=True), strict=True):
         at = sorted(taken)
         p99 = at[min(len(at) - 1, int(len(at) * 0.99))]

@@ -94,7 +94,7 @@ def promote(ctx: click.Context, config: str | None) -> None:
 def main() -> None:
     """Entry point of the ``promote`` script; ends the process."""
     # What is imported and remembered stays: looking through it for garbage again and again costs a tenth of a short command.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     # promote wants no plugin of pydantic, and to look for one is to read the metadata of every package there is.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     signal.signal(signal.SIGTERM, _stop)
