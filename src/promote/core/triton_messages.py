@@ -8,7 +8,6 @@ import importlib
 import sys
 from functools import cache
 from importlib.util import find_spec
-from pathlib import PurePath
 from threading import RLock
 from types import ModuleType
 from typing import Any
@@ -37,7 +36,7 @@ def _alone(module: str) -> Any:
         if parent is None or parent.submodule_search_locations is None:
             return importlib.import_module(f"{_PACKAGE}.{module}")
         bare = sys.modules[_PACKAGE] = ModuleType(_PACKAGE)
-        bare.__path__ = [str(PurePath(folder, "grpc")) for folder in parent.submodule_search_locations]
+        bare.__path__ = [f"{folder}/grpc" for folder in parent.submodule_search_locations]
         try:
             return importlib.import_module(f"{_PACKAGE}.{module}")
         finally:
