@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -182,6 +182,39 @@ def test_a_passport_written_otherwise_is_read_as_json_says(data):
 def test_a_damaged_one_is_refused(data):
     with pytest.raises(IntegrityError):
         FactReader().read(read_passport(data, "it").facts, "it")
+
+
+@given(st.lists(FACTS, min_size=1, max_size=4), st.sampled_from([None, 0, 1, 2, 3]))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_facts_that_models_share_are_read_once_and_are_the_same_however_they_are_written(models, indent):
+    reader, numbers = FactReader(), []
+    for model in models:
+        text = read_passport(passport(plain(model)), "it").facts
+        numbers.append(reader.read(text, "it"))
+        assert numbers[-1] == reader.read(json.dumps(json.loads(text), indent=indent).encode(), "it")
+        assert numbers[-1][0] == model
+    for one, ones in numbers:
+        for other, others in numbers:
+            assert {n for n in ones if ones[n] == others[n]} == {
+                n for n in ones if getattr(one, n) == getattr(other, n)
+            }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{\n  "ir_version": {"value": 7, "source": "m", "measured": true},\n  "ir_version": @\n }',  # the last one counts
+        b'{\n  "other": {\n  "a": 1,\n  "b": 2},\n  "ir_version": @\n }',
+        b'{\n  "other": 1, "ir_version": @\n }',
+        b'{\n  "ir_version": @,\n  "other": [1,\n  "b"]\n }',
+    ],
+)
+def test_facts_are_cut_apart_only_where_json_says_the_same(text):
+    fact = b'{"value": 8, "source": "m", "measured": true}'
+    assert FactReader().read(text.replace(b"@", fact), "it")[0] == ModelFacts(ir_version=Fact(8, "m", measured=True))
+    for damaged in (text.replace(b"@", b"}, {"), text.replace(b"@", fact + b",")):
+        with pytest.raises(IntegrityError):
+            FactReader().read(damaged, "it")
 
 
 def test_different_long_facts_without_end_take_no_memory_without_end():

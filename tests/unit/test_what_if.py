@@ -112,6 +112,30 @@ def test_hosts_that_are_equal_in_what_a_rule_reads_are_asked_once():
     assert len(asked) <= 3  # once to see what it reads, then once for each driver
 
 
+def test_hosts_that_differ_in_a_source_are_asked_apart_only_by_a_rule_that_reads_it():
+    asked = {"value": 0, "source": 0, "known": 0}
+
+    def reads(what):
+        @rule(what, title="t", source="s", applies=always)
+        def one(case: Case):
+            """Why."""
+            asked[what] += 1
+            driver = case.target.host.driver
+            return (
+                finding(Outcome.OK, "x") if what == "known" and driver else finding(Outcome.OK, getattr(driver, what))
+            )
+
+        return one
+
+    targets = [
+        dataclasses.replace(t, host=dataclasses.replace(t.host, driver=Fact("560.35", f"targets.{t.name}")))
+        for t in HOSTS
+    ]
+    hosts = [change(MATRIX.complete(t), {"driver": "580.95"}, MATRIX) for t in targets]
+    WhatIf(hosts, MATRIX, rules=[reads(what) for what in asked]).changes(ModelFacts())
+    assert asked == {"value": 2, "source": 5, "known": 1}  # four sources, and what is supposed has one
+
+
 @pytest.fixture
 def bundles(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

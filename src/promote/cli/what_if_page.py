@@ -17,7 +17,7 @@ from promote.core.names import printable
 from promote.errors import EXIT_CODES
 
 if TYPE_CHECKING:
-    from promote.core.what_if import Change, Host
+    from promote.core.what_if import Change, Host, Shift
 
 _HEAD = ("model", "target", "verdict", "effect", "rule", "outcome", "has")
 _CHUNK = 1024
@@ -201,8 +201,9 @@ def _damaged(judged: "Judged") -> Iterator[str]:
 
 def _objects(judged: "Judged", hosts: "Sequence[Host]", everything: bool, between: str) -> Iterator[str]:
     """Those of each model, one a host, joined by ``between``: one by one a million would take longer than the judging."""
+    told = _Told()
     tails = [
-        [_tail(c, h) for c, h in zip(changes, hosts, strict=True) if everything or c.shifts]
+        [told.tail(c, h.name) for c, h in zip(changes, hosts, strict=True) if everything or c.shifts]
         for changes, _ in judged.groups.values()
     ]
     for name, version, where, place in judged.models():
@@ -212,15 +213,28 @@ def _objects(judged: "Judged", hosts: "Sequence[Host]", everything: bool, betwee
             yield head + f"{between}{head}".join(tails[place])
 
 
-def _tail(change: "Change", host: "Host") -> str:
-    from promote.core.passport import plain
+class _Told:
+    """Changes as JSON: what is equal in many, the same object in all of them, is written once."""
 
-    told = {
-        "target": host.name, "before": change.before, "after": change.after, "effect": change.effect,
-        "rebuild": change.rebuild,
-        "rules": [
-            {"rule": s.rule, "before": s.before, "after": s.after, "effect": s.effect, "finding": plain(s.finding)}
-            for s in change.shifts
-        ],
-    }  # fmt: skip
-    return json.dumps(told)[1:]
+    def __init__(self) -> None:
+        self._tails: dict[tuple[int, str], str] = {}
+        self._shifts: dict[int, str] = {}
+
+    def tail(self, change: "Change", target: str) -> str:
+        """All of the line after the model."""
+        key = (id(change), target)  # what is told is held by its group, so no other has its id
+        if key not in self._tails:
+            head = {"target": target, "before": change.before, "after": change.after, "effect": change.effect,
+                    "rebuild": change.rebuild}  # fmt: skip
+            rules = ", ".join(map(self._shift, change.shifts))
+            self._tails[key] = f'{json.dumps(head)[1:-1]}, "rules": [{rules}]}}'
+        return self._tails[key]
+
+    def _shift(self, shift: "Shift") -> str:
+        from promote.core.passport import plain
+
+        if id(shift) not in self._shifts:
+            told = {"rule": shift.rule, "before": shift.before, "after": shift.after, "effect": shift.effect,
+                    "finding": plain(shift.finding)}  # fmt: skip
+            self._shifts[id(shift)] = json.dumps(told)
+        return self._shifts[id(shift)]

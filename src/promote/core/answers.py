@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from promote.core.facts import ModelFacts, Target
 from promote.core.matrix import Matrix
 from promote.core.rules.case import Case, Rule
-from promote.core.rules.watched import HOST, Watched
+from promote.core.rules.watched import Watched, noted
 from promote.core.verdict import WORST_FIRST, Finding
 
 Row = TypeVar("Row", bound=Hashable)
@@ -25,12 +25,16 @@ _RANK = {outcome: place for place, outcome in enumerate(WORST_FIRST)}
 
 @dataclass(slots=True)
 class _Asked:
-    """A rule, its place among all, and the facts of models and targets that it has been seen to read."""
+    """A rule, its place among all, and the facts of models and targets that it has been seen to read.
+
+    ``alike``: for each target the first one that is equal to it in what the rule reads.
+    """
 
     rule: Rule
     place: int
+    alike: tuple[int, ...]
     of_model: frozenset[str] = frozenset()
-    of_target: tuple[str, ...] = ()
+    of_target: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -59,8 +63,10 @@ class Answers(Generic[Row]):
         rules: Sequence[Rule],
         gather: Callable[[Sequence[tuple[int, tuple[Answer, ...]]]], Row],
     ) -> None:
-        self._targets, self._matrix, self._gather = tuple(targets), matrix, gather
-        self._asked = [_Asked(rule, place) for place, rule in enumerate(rules)]
+        self._matrix, self._gather = matrix, gather
+        self._noted = [noted(target) for target in targets]
+        self._watched = [(Watched(target, read), read) for target, read in ((target, set[str]()) for target in targets)]
+        self._asked = [_Asked(rule, place, self._alike(frozenset())) for place, rule in enumerate(rules)]
         self._groups: list[_Group[Row]] = []
         self._rows: dict[Row, Row] = {}
         self._grown = False
@@ -97,34 +103,30 @@ class Answers(Generic[Row]):
 
     def _on_targets(self, asked: _Asked, model: ModelFacts) -> tuple[Answer, ...]:
         """On every target; on those that are equal in what the rule reads once."""
-        said: dict[tuple[Any, ...], Answer] = {}
-        answers = []
-        for target in self._targets:
-            key = _values(target, asked.of_target)
-            if key not in said:
-                said_now = self._answer(asked, model, target)
-                if key != (key := _values(target, asked.of_target)):
-                    said.clear()  # it read more than before
-                said[key] = said_now
-            answers.append(said[key])
-        return tuple(answers)
-
-    def _answer(self, asked: _Asked, model: ModelFacts, target: Target) -> Answer:
-        of_model, of_target = set[str](), set[str]()
-        case = Case(Watched(model, of_model), Watched(target, of_target), self._matrix)  # type: ignore[arg-type]
-        worst = min(asked.rule(case), key=lambda finding: _RANK[finding.outcome], default=None)
+        of_model = set[str]()
+        watched = Watched(model, of_model)
+        said: dict[int, Answer] = {}
+        while left := set(asked.alike) - said.keys():  # asking may show that more must be asked
+            said |= {first: self._answer(asked, watched, first) for first in left}
         if not of_model <= asked.of_model:
             asked.of_model |= of_model
             self._grown = True
-        if not of_target <= set(asked.of_target):
-            asked.of_target = tuple(sorted(of_target | set(asked.of_target)))
-        return worst
+        return tuple([said[first] for first in asked.alike])
 
+    def _answer(self, asked: _Asked, model: Watched, place: int) -> Answer:
+        target, of_target = self._watched[place]
+        of_target.clear()
+        findings = asked.rule(Case(model, target, self._matrix))  # type: ignore[arg-type]
+        if not of_target <= asked.of_target:  # it reads more: targets that seemed alike may not be
+            asked.of_target |= of_target
+            asked.alike = self._alike(asked.of_target)
+        return min(findings, key=lambda finding: _RANK[finding.outcome], default=None)
 
-def _values(target: Target, names: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple(
-        [getattr(target.host, name[len(HOST) :]) if name.startswith(HOST) else getattr(target, name) for name in names]
-    )
+    def _alike(self, names: frozenset[str]) -> tuple[int, ...]:
+        firsts: dict[tuple[Any, ...], int] = {}
+        return tuple(
+            [firsts.setdefault(tuple([said[name] for name in names]), place) for place, said in enumerate(self._noted)]
+        )
 
 
 __all__ = ["Answer", "Answers"]

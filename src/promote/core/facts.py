@@ -31,6 +31,11 @@ class Fact(Generic[T]):
     measured: bool = False
     declared: "Fact[T] | None" = None
 
+    @property
+    def confidence(self) -> str:
+        """``high``, ``medium`` or ``low``, as its source says."""
+        return self.source.partition(DOUBT)[2] or "high"
+
     def __str__(self) -> str:
         return f"{self.value} ({self.source})"
 
@@ -107,8 +112,13 @@ Told = int | str | tuple[int, ...] | None
 """What is told of an attribute's value; ``None``: that it is set."""
 
 
+class _Hashed:
+    __slots__ = ("_hash",)
+    _hash: int
+
+
 @dataclass(frozen=True, slots=True)
-class NodeUse:
+class NodeUse(_Hashed):
     """An operator as a model uses it, once for each set of types it is used with.
 
     Args:
@@ -136,8 +146,14 @@ class NodeUse:
     between: "tuple[NodeUse, ...]" = ()
     lengths: tuple[tuple[str, int], ...] = ()
 
-    def __hash__(self) -> int:  # without `body`, which follows from the rest: sets of uses are made for every model
-        return hash((self.domain, self.name, self.version, self.inputs, self.outputs, self.attributes, self.lengths))
+    def __hash__(self) -> int:
+        """Without ``body``, which follows from the rest; worked out once, as each release is asked for it again."""
+        try:
+            return self._hash
+        except AttributeError:
+            told = (self.domain, self.name, self.version, self.inputs, self.outputs, self.attributes, self.lengths)
+            object.__setattr__(self, "_hash", hash(told))
+            return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ a rule says (``rules``).
 import dataclasses
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from promote.core.answers import Answer, Answers
@@ -26,6 +27,7 @@ _WORDS = ("incompatible", "undecided", "degraded", "compatible")
 _RANK = {outcome: place for place, outcome in enumerate(WORST_FIRST)}
 _FINE = _RANK[Outcome.OK]
 _EFFECT = {Outcome.BROKEN: BREAKS, Outcome.UNKNOWN: UNDECIDED, Outcome.DEGRADED: DEGRADES}
+_MOST = 100_000
 # What a new container or card brings of its own: measured on the former one, it says nothing of the new one.
 _COMES_WITH = {
     "triton": ("triton", "onnxruntime", "tensorrt", "cuda", "python"),
@@ -173,7 +175,13 @@ def _part(said: Sequence[tuple[int, Answer, Answer]]) -> _Part:
         finding = new or old
         if was != now and finding is not None:
             shifts.append((place, Shift(finding.rule, _outcome(old), _outcome(new), finding)))
-    return _Part(before, after, tuple(shifts))
+    return _Part(before, after, tuple(shifts)) if shifts else _unmoved(before, after)
+
+
+@cache
+def _unmoved(before: int, after: int) -> _Part:
+    """Most parts are such, and equal ones the same object."""
+    return _Part(before, after, ())
 
 
 def _outcome(finding: Answer) -> Outcome | None:
@@ -203,7 +211,7 @@ class WhatIf:
         self.hosts = tuple(hosts)
         targets = [target for host in self.hosts for target in (host.before, host.after)]
         self._answers: Answers[_Parts] = Answers(targets, matrix, rules, _parts)
-        self._known: dict[tuple[int, ...], tuple[tuple[_Parts, ...], tuple[Change, ...]]] = {}
+        self._known: dict[tuple[int, ...], tuple[Sequence[_Part], Change]] = {}
 
     def changes(self, model: ModelFacts, numbers: Mapping[str, Hashable] | None = None) -> tuple[Change, ...]:
         """One for each host, in their order.
@@ -213,10 +221,16 @@ class WhatIf:
             numbers: for each fact something that is equal for equal facts, where it is known.
         """
         rows = self._answers.rows(model, numbers or {name: _hashed(getattr(model, name)) for name in _FACTS})
-        key = tuple([id(row) for row in rows])
+        return tuple([self._joined(parts) for parts in zip(*rows, strict=True)])
+
+    def _joined(self, parts: Sequence[_Part]) -> Change:
+        """Their change, made once: models that differ in a fact differ in few parts."""
+        key = tuple(map(id, parts))
         known = self._known.get(key)
-        if known is None:  # the rows are kept with it, so that no other ever has their ids
-            known = self._known[key] = (rows, tuple(_change(parts) for parts in zip(*rows, strict=True)))
+        if known is None:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            known = self._known[key] = (parts, _change(parts))  # with the parts, so that no others have their ids
         return known[1]
 
 

@@ -1,9 +1,11 @@
 """The rule about memory: the weights, what answering takes, and what is taken already."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
-from promote.core.extents import work_out
+from promote.core.extents import Activations, work_out
 from promote.core.rules.case import Answer, Case, finding, no_host_fact, no_model_fact, on_server, rule
+from promote.core.tensors import TensorSpec
 from promote.core.verdict import Outcome
 
 
@@ -27,14 +29,15 @@ def memory_fit(case: Case) -> Answer:
         return no_model_fact("size of weights")
     if memory is None:
         return no_host_fact(case, "memory_gib", f"for weights of {_size(weights.value)}")
-    answering, words = _answering(case)
-    instances = _instances(case)
-    if answering is None:
-        estimate, has = int(weights.value * row.factor), f"weights of {_size(weights.value)}"
-    else:
-        estimate, has = weights.value + answering, f"weights of {_size(weights.value)} and {words}"
-    times = f" in {instances} instances" if instances > 1 else ""
-    has += f", about {_size(estimate * instances)} when served{times}"
+    activations, inputs = case.model.activations, case.model.inputs
+    estimate, has = _served(
+        weights.value,
+        activations.value if activations else None,
+        inputs.value if inputs else None,
+        *_asked(case),
+        _instances(case),
+        row.factor,
+    )
     needs = f"at most {_size(memory.value)} ({memory.source})"
     if weights.value > memory.value:
         return finding(Outcome.BROKEN, has, weights, needs=needs)
@@ -42,32 +45,59 @@ def memory_fit(case: Case) -> Answer:
     if used is not None:  # at one moment, and maybe by the version that this one replaces: a warning, never a refusal
         needs += f", of which {_size(used.value)} are taken now"
     free = memory.value - (used.value if used else 0)
-    outcome = Outcome.DEGRADED if estimate * instances > free else Outcome.OK
+    outcome = Outcome.DEGRADED if estimate > free else Outcome.OK
     return finding(outcome, has, weights, needs=needs, row=row)
 
 
-def _answering(case: Case) -> tuple[int | None, str]:
-    """Bytes that are alive together while the model answers, with how to say it; ``None`` where too little is known."""
-    fact, inputs = case.model.activations, case.model.inputs
-    if fact is None or inputs is None or not fact.value.peaks or 2 * fact.value.unsized > fact.value.tensors:
-        return None, ""
+def _asked(case: Case) -> tuple[int, int]:
+    """The largest batch and sequence."""
     batch = case.config.max_batch_size if case.config is not None else 0
-    batch = batch if batch > 0 else case.target.max_batch_size
-    length = case.target.max_sequence or case.matrix.tables.memory_estimate.sequence
+    return (
+        batch if batch > 0 else case.target.max_batch_size,
+        case.target.max_sequence or case.matrix.tables.memory_estimate.sequence,
+    )
+
+
+@lru_cache(maxsize=64)  # hosts differ in their memory and seldom in this, and what-if asks a model on many
+def _served(
+    weights: int,
+    activations: Activations | None,
+    inputs: tuple[TensorSpec, ...] | None,
+    batch: int,
+    length: int,
+    instances: int,
+    factor: float,
+) -> tuple[int, str]:
+    """Bytes that all instances take, with how to say it."""
+    answering, words = _answering(activations, inputs, batch, length)
+    if answering is None:
+        estimate, has = int(weights * factor) * instances, f"weights of {_size(weights)}"
+    else:
+        estimate, has = (weights + answering) * instances, f"weights of {_size(weights)} and {words}"
+    times = f" in {instances} instances" if instances > 1 else ""
+    return estimate, f"{has}, about {_size(estimate)} when served{times}"
+
+
+def _answering(
+    activations: Activations | None, inputs: tuple[TensorSpec, ...] | None, batch: int, length: int
+) -> tuple[int | None, str]:
+    """Bytes that are alive together while the model answers, with how to say it; ``None`` where too little is known."""
+    if activations is None or inputs is None or not activations.peaks or 2 * activations.unsized > activations.tensors:
+        return None, ""
     numbers: dict[str, int] = {}
-    for spec in inputs.value:
+    for spec in inputs:
         for axis, extent in enumerate(spec.shape or ()):
             if isinstance(extent, str):
                 numbers.setdefault(extent, length if axis else batch)
-    sizes = [work_out(peak, numbers) for peak in fact.value.peaks]
+    sizes = [work_out(peak, numbers) for peak in activations.peaks]
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes) or not known:
         return None, ""
-    missed = f", {fact.value.unsized} of {fact.value.tensors} tensors left out" if fact.value.unsized else ""
-    return max(known), f"activations of {_size(max(known))} ({_asked(numbers, batch, length)}{missed})"
+    missed = f", {activations.unsized} of {activations.tensors} tensors left out" if activations.unsized else ""
+    return max(known), f"activations of {_size(max(known))} ({_taken(numbers, batch, length)}{missed})"
 
 
-def _asked(numbers: Mapping[str, int], batch: int, length: int) -> str:
+def _taken(numbers: Mapping[str, int], batch: int, length: int) -> str:
     """``batch 8, sequence 512``: what the open axes were taken for."""
     said = [f"batch {batch}"] if batch in numbers.values() else []
     said += [f"sequence {length}"] if any(n != batch for n in numbers.values()) else []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from promote.core.facts import DOUBT, Fact, ModelFacts, ModelFolder, Target
+from promote.core.facts import Fact, ModelFacts, ModelFolder, Target
 from promote.core.matrix import Matrix
 from promote.core.matrix_rows import Row
 from promote.core.model_folder import Neighbour
@@ -114,7 +114,7 @@ class Rule:
             return lowest
         for name in _versions_read(self.id):
             fact = getattr(case.target.host, name)
-            word = (fact.source.partition(DOUBT)[2] or "high") if fact is not None else "high"
+            word = fact.confidence if fact is not None else "high"
             if word != "high" and _LEAST_LAST.index(word) > _LEAST_LAST.index(lowest):
                 lowest = word
         return lowest
