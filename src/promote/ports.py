@@ -636,6 +636,9 @@ class Server(Protocol):
     def statistics(self, name: str) -> Mapping[int, Mapping[str, float]]:
         """Version -> ``requests``, ``failures``, ``mean_ms`` since it was loaded."""
 
+    def each(self) -> "Mapping[str, Server]":
+        """Of a target with replicas each of them by its address; else this one alone, under an empty name."""
+
 
 class Load(Protocol):
     """Many requests at once to a running Triton."""

@@ -106,6 +106,9 @@ class FakeServer:
             raise DeployFailed(f"{name} is not loaded")
         return read_config(self.store.placed[name, max(versions)][1][f"{name}/config.pbtxt"], name)
 
+    def each(self) -> Mapping[str, "FakeServer"]:
+        return {"": self}
+
     def _hear(self, *words: str) -> None:
         self.asked.append(words)
         if self.down:

@@ -37,6 +37,9 @@ class _Killed:
     def __init__(self, part: Any, count: Callable[[str], None]) -> None:
         self._part, self._count = part, count
 
+    def each(self) -> dict[str, Any]:
+        return {"": self}
+
     def __getattr__(self, method: str) -> Any:
         real = getattr(self._part, method)
         if method not in STEPS:

@@ -184,6 +184,10 @@ class TritonServer:
             return {}  # Triton's answer for a model that is not loaded
         return {int(entry.version): _numbers(entry.inference_stats) for entry in answer.model_stats}
 
+    def each(self) -> "Mapping[str, TritonServer]":
+        """This one, under an empty name."""
+        return {"": self}
+
     @contextmanager
     def _control(self, doing: str) -> Iterator[Control]:
         """As ``ask_state``, the two commonest refusals told with what to do about them."""

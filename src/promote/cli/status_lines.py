@@ -75,7 +75,18 @@ def print_status(rows: Sequence[Row], *, single: bool) -> None:
         if row.status.others:
             say(f"{row.target.name}: not deployed by promote: {printable(', '.join(row.status.others), 300)}")
         for model in row.status.models:
+            _say_replicas(model)
             _say_drift(model)
+
+
+def _say_replicas(model: "Serving") -> None:
+    for replica in model.replicas:
+        state = "ready" if replica.ready else "no answer" if replica.unanswered else "NOT READY"
+        loaded = (
+            ", ".join(f"v{version} {word}" for version, word in sorted(replica.versions.items())) or "nothing loaded"
+        )
+        numbers = f"{replica.statistics.get('requests', 0):.0f} requests"
+        say(f"{model.name} at {replica.at}: {state}, {numbers}" + ("" if replica.ready else f", {loaded}"))
 
 
 def _say_drift(model: "Serving") -> None:

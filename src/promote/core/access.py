@@ -89,7 +89,9 @@ def access_of(target: Target, environ: Mapping[str, str], path: Callable[[str], 
     if target.client_key and not target.client_certificate:
         raise InputError(f"target {target.name} has client_key and no client_certificate", hint=_HINT)
     headers = {name: _value(target.name, name, variable, environ) for name, variable in target.headers_env}
-    endpoints = (("http", target.http), ("grpc", target.grpc), ("http", target.metrics or ""))
+    servers = ((target.http, target.grpc), *target.replicas)
+    endpoints = [pair for one in servers for pair in zip(("http", "grpc"), one, strict=True)]
+    endpoints.append(("http", target.metrics or ""))
     open_ones = [text for protocol, text in endpoints if text and not parse_endpoint(text, protocol).private]
     if headers and open_ones and not target.headers_in_clear:
         raise InputError(

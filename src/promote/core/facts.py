@@ -309,6 +309,7 @@ class Target:
         ca_file: authorities that may have signed the server's certificate; empty: the public ones.
         client_certificate: file of the certificate to show; empty: none.
         client_key: file of its key; empty: in the certificate's file.
+        replicas: HTTP and gRPC endpoint of each further Triton that serves from the same model repository.
     """
 
     name: str
@@ -331,3 +332,4 @@ class Target:
     ca_file: str = ""
     client_certificate: str = ""
     client_key: str = ""
+    replicas: tuple[tuple[str, str], ...] = ()

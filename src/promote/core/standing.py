@@ -5,7 +5,7 @@ Not here: asking (``pipeline.serving``), and comparing configurations (``served_
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from promote.core.review import APPROVED
@@ -90,6 +90,7 @@ class Seen:
         disk: the live version's files; ``None`` where none is live.
         states: version -> the server's word for it: ``READY``, ``LOADING``, ``UNAVAILABLE``...
         differs: where the server's configuration differs from the placed one; empty: nowhere.
+        unanswered: why the server could not be asked; empty: it was.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Seen:
     disk: OnDisk | None = None
     states: Mapping[int, str] = field(default_factory=dict)
     differs: str = ""
+    unanswered: str = ""
 
     @property
     def ready(self) -> bool:
@@ -117,7 +119,7 @@ class Seen:
         found = []
         others = sorted(version for version, state in self.states.items() if state == READY and version != live.version)
         if not self.ready:
-            state = self.states.get(live.version, "not loaded")
+            state = self.unanswered or self.states.get(live.version, "not loaded")
             instead = f"; {_versions(others)} answers instead" if others else ""
             found.append(
                 Drift(Kind.NOT_READY, f"version {live.version} is live by the record and {state}{instead}", again)
@@ -153,6 +155,20 @@ class Seen:
             look = f"promote review show {self.name}:v{wanted.version} --target {self.target}"
             return (Drift(Kind.NOT_DEPLOYED, f"{has}; its review is {wanted.review}", look),)
         return (Drift(Kind.NOT_DEPLOYED, has, f"promote deploy {self.name}:v{wanted.version} --target {self.target}"),)
+
+
+OF_SERVER = (Kind.NOT_READY, Kind.OTHER_VERSION, Kind.UNKNOWN_VERSION, Kind.CONFIG_SERVED)
+"""What one of several replicas can differ in; disk and desire are one for all of them."""
+
+
+def of_replicas(found: Mapping[str, Sequence[Drift]]) -> tuple[Drift, ...]:
+    """The drifts of one model that is looked at on each replica, by address: each told once, and at which one it was seen."""
+    told: dict[Drift, None] = {}
+    for at, drifts in found.items():
+        for drift in drifts:
+            here = at and drift.kind in OF_SERVER
+            told[replace(drift, has=f"at {at}: {drift.has}") if here else drift] = None
+    return tuple(sorted(told, key=lambda drift: drift.kind not in OF_SERVER)) if len(found) > 1 else tuple(told)
 
 
 def _versions(numbers: Sequence[int]) -> str:

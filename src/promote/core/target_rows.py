@@ -64,6 +64,15 @@ Headers = Annotated[
 TargetName = Annotated[str, Field(pattern=_TARGET_NAME)]
 
 
+class ReplicaRow(BaseModel):
+    """A further Triton of a target; it serves from the same model repository."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    http: Annotated[HttpEndpoint, Field(min_length=1)]
+    grpc: Annotated[GrpcEndpoint, Field(min_length=1)]
+
+
 class TargetRow(BaseModel):
     """What may be said of a target; ``null`` or absent is not known.
 
@@ -90,6 +99,7 @@ class TargetRow(BaseModel):
     http: HttpEndpoint = ""
     grpc: GrpcEndpoint = ""
     metrics: HttpEndpoint | None = None
+    replicas: Annotated[tuple[ReplicaRow, ...], Field(max_length=64)] = ()
     headers_env: Headers = Field(default_factory=dict)
     headers_in_clear: bool = False
     ca_file: str = ""
@@ -194,6 +204,8 @@ def _onto(target: Target, row: TargetRow, given: set[str], source: str) -> Targe
     fields: dict[str, Any] = {name: getattr(row, name) for name in plain}
     if "headers_env" in given:
         fields["headers_env"] = tuple(sorted(row.headers_env.items()))
+    if "replicas" in given:
+        fields["replicas"] = tuple((one.http, one.grpc) for one in row.replicas)
     return dataclasses.replace(target, host=dataclasses.replace(target.host, **host), local=local, **fields)
 
 

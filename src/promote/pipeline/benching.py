@@ -116,7 +116,7 @@ def _rows(tensors: Tensors, batch: int) -> Tensors:
 
 
 def _fault(live: Deployed, protocol: str, golden: tuple[Tensors, Tensors], tolerance: Tolerance, world: World) -> str:
-    return ask((live.name, live.version), protocol, "golden", golden, tolerance, world)[1]
+    return ask((live.name, live.version), protocol, "golden", golden, tolerance, world.server)[1]
 
 
 def _words(cell: Cell) -> str:

@@ -81,7 +81,7 @@ def _bring_up(approved: Approved, chosen: Chosen, by: str, world: World) -> Depl
     started = time.monotonic()
     former = world.store.current(stored.name)
     _same_variant(chosen, world)
-    world.server.require()
+    _one_release(approved.target, world)
     with world.store.staging(stored) as folder:
         with world.progress.stage("fetch", f"from {stored.repository}") as step:
             files = world.registry.fetch(stored, folder, step)
@@ -103,6 +103,22 @@ def _bring_up(approved: Approved, chosen: Chosen, by: str, world: World) -> Depl
         live = replace(live, release=approved.stored.digest)
     outcome = switch(former, live, approved.target.keep, world, started)
     return replace(outcome, variant=chosen.label, cost=chosen.cost)
+
+
+def _one_release(target: Target, world: World) -> None:
+    """Every Triton of the target answers, and the verdict on one of them holds for all.
+
+    Raises:
+        Unavailable: one does not answer.
+        InputError: they are of different releases.
+    """
+    versions = {at: server.require() for at, server in world.server.each().items()}
+    if len(set(versions.values())) > 1:
+        found = ", ".join(f"{version} at {at}" for at, version in versions.items())
+        raise InputError(
+            f"the replicas of {target.name} are of different releases of Triton: {found}",
+            hint="a verdict is about one release: make targets of their own of them, or bring them to one",
+        )
 
 
 def _same_variant(chosen: Chosen, world: World) -> None:

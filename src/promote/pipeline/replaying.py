@@ -9,7 +9,7 @@ from promote.core.parity import ParityFailed, Tolerance, compare
 from promote.core.stages import Replay
 
 if TYPE_CHECKING:
-    from promote.ports import Tensors, World
+    from promote.ports import Server, Tensors
 
 PROTOCOLS = ("http", "grpc")
 
@@ -20,7 +20,7 @@ def ask(
     case: str,
     golden: tuple[Tensors, Tensors],
     allowed: Tolerance,
-    world: World,
+    server: Server,
 ) -> tuple[Replay, str]:
     """How far the answer was off, and why it is wrong; an empty reason is a right answer.
 
@@ -30,7 +30,7 @@ def ask(
         case: its name.
         golden: inputs, and the outputs that are expected.
         allowed: difference.
-        world: the parts.
+        server: that is asked.
 
     Raises:
         DeployFailed: the server refused the request.
@@ -38,7 +38,7 @@ def ask(
     """
     inputs, expected = golden
     began = time.monotonic()
-    answer = world.server.infer(*version, inputs, protocol)
+    answer = server.infer(*version, inputs, protocol)
     seconds = time.monotonic() - began
     proof = compare({case: expected}, {case: answer}, allowed, constant_ok=True)
     worst = max((difference.max_absolute for difference in proof.differences), default=0.0)

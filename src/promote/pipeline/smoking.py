@@ -1,6 +1,7 @@
 """Whether what the record calls live still answers as it was proven. Nothing is changed, on no side."""
 
 from dataclasses import dataclass
+from itertools import product
 
 from promote.core.facts import Target
 from promote.core.golden import split
@@ -67,15 +68,16 @@ def smoke(name: str, target: Target, world: World, text: str | None = None) -> S
     replays: list[Replay] = []
     faults: list[str] = []
     with world.progress.stage("replay", f"{name} version {live.version}") as step:
-        for protocol in PROTOCOLS:
+        for (at, server), protocol in product(world.server.each().items(), PROTOCOLS):
+            where = f"{at}, {protocol}" if at else protocol
             for case, tensors in golden.items():
                 try:
-                    replay, fault = ask((name, live.version), protocol, case, tensors, tolerance, world)
+                    replay, fault = ask((name, live.version), protocol, case, tensors, tolerance, server)
                 except DeployFailed as error:
-                    faults.append(f"{protocol}: {case}: {error.message}")
+                    faults.append(f"{where}: {case}: {error.message}")
                     continue
                 replays.append(replay)
-                faults += [f"{protocol}: {fault}"] if fault else []
+                faults += [f"{where}: {fault}"] if fault else []
         step.say(f"{len(replays)} golden answers, {len(faults)} wrong or refused")
     read = None if text is None else _read(f"{name}-text", live.version, text, world)
     return Smoke(deployed=live, triton=triton, replays=tuple(replays), faults=tuple(faults), read=read)

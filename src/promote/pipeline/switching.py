@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 from typing import TYPE_CHECKING
 
 from promote.core.golden import split
@@ -115,7 +116,7 @@ def _restore(former: Deployed | None, failed: Deployed, world: World, *, because
 
 
 def prove(name: str, version: int, world: World) -> tuple[Replay, ...]:
-    """Replays the bundle's golden inputs through the live server, over both protocols.
+    """Replays the bundle's golden inputs through the live server, of replicas through each, over both protocols.
 
     Raises:
         DeployFailed: an answer differs from the recorded one by more than the recorded tolerance.
@@ -123,12 +124,12 @@ def prove(name: str, version: int, world: World) -> tuple[Replay, ...]:
     cases, tolerance = world.store.golden(name, version)
     replays = []
     with world.progress.stage("replay", f"{name} version {version}") as step:
-        for protocol in PROTOCOLS:
+        for (at, server), protocol in product(world.server.each().items(), PROTOCOLS):
             for case, golden in split(cases).items():
-                replay, fault = ask((name, version), protocol, case, golden, tolerance, world)
+                replay, fault = ask((name, version), protocol, case, golden, tolerance, server)
                 if fault:
                     raise DeployFailed(
-                        f"{name} version {version} answers wrongly over {protocol}: {fault}",
+                        f"{name} version {version} answers wrongly over {protocol}{at and f' at {at}'}: {fault}",
                         hint="the model that was loaded is not the one that was proven",
                     )
                 replays.append(replay)

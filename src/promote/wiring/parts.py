@@ -175,7 +175,14 @@ class Parts(Hosts):
                 f"target {target.name} has no http and grpc endpoint",
                 hint=f'in promote.toml: [targets.{target.name}] http = "host:8000", grpc = "host:8001"',
             )
-        return TritonServer(target.http, target.grpc, access=self.access(target))
+        access = self.access(target)
+        first = TritonServer(target.http, target.grpc, access=access)
+        if not target.replicas:
+            return first
+        from promote.adapters.triton_replicas import TritonReplicas
+
+        others = {http: TritonServer(http, grpc, access=access) for http, grpc in target.replicas}
+        return TritonReplicas({target.http: first} | others)
 
     def load(self, target: Target) -> Load:
         """Many requests at once to the target's Triton; its endpoints are known to be set."""
