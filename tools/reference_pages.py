@@ -166,6 +166,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return " or ".join(f"`{word}`" for word in words)
     kind = {"string": "text", "boolean": "true or false", "integer": "a whole number", "number": "a number",
             "array": "a list of texts", "object": "a table of texts"}[schema["type"]]  # fmt: skip
+    if "$ref" in schema.get("items", ()):
+        kind = "a list of tables"
     if schema.get("format") == "path":
         kind = "a path"
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "maxLength": "of at most"}
