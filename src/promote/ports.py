@@ -24,6 +24,7 @@ from promote.core.promotion_run import PromotionRun
 from promote.core.referrers import Referrer
 from promote.core.review import Review
 from promote.core.serving import Template
+from promote.core.signed import Seen
 from promote.core.stages import (
     Blob,
     Bundle,
@@ -665,6 +666,18 @@ class FiguresBook(Protocol):
         """All that were kept of a model there."""
 
 
+class Signatures(Protocol):
+    """Who may sign decisions about a target."""
+
+    def check(self, statement: bytes, signature: str) -> Seen:
+        """Whose signature of ``statement`` it is, now: a key whose time is over or that was taken from the file signs nothing.
+
+        Raises:
+            InputError: the file of signers is not there or cannot be read.
+            Unavailable: nothing here can check a signature.
+        """
+
+
 class Books(Protocol):
     """Where what happened is written down."""
 
@@ -711,6 +724,10 @@ class World(Protocol):
     @property
     def ledger(self) -> Ledger:
         """Where a person looks."""
+
+    @property
+    def signatures(self) -> Signatures:
+        """Who may sign decisions about the target, where its policy asks for that."""
 
     @property
     def actor(self) -> Actor:
@@ -762,6 +779,7 @@ __all__ = [
     "Registry",
     "Runs",
     "Server",
+    "Signatures",
     "Step",
     "Store",
     "Target",

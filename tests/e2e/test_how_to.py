@@ -18,7 +18,7 @@ from tests.e2e.typed_pages import ASKS, BLOCK, SHOWN, commands, plain, typed
 from tests.fakes.factory import log_run
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-# In this order, in one folder: the last page leaves a version withdrawn.
+# In this order, in one folder: a rollback leaves a version withdrawn.
 TYPED = (
     "how-to/bundles",
     "how-to/air-gap",
@@ -26,6 +26,7 @@ TYPED = (
     "how-to/upgrade-a-driver",  # tells what calypso is, of which the hand-off is
     "handoff",
     "how-to/roll-back",
+    "how-to/signed-approvals",  # leaves a policy
 )
 UNTYPED = {
     "handoff": 1,

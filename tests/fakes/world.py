@@ -17,6 +17,7 @@ from promote.core.matrix import Matrix
 from promote.core.parity import DEFAULT_TOLERANCES
 from promote.core.policy import Policy
 from promote.core.serving import Template
+from promote.core.signed import Seen
 from promote.core.stages import Candidate, Export, Promotion, Run, RunRef, SourceModel
 from promote.pipeline import Order, deploy, promote_model
 from promote.ports import Examined, Outputs
@@ -134,6 +135,23 @@ class TroubledServer(FakeServer):
         super().load(name)
 
 
+class Signers:
+    """A ``Signatures`` of ``tests``: the signature is the signer's name and the statement; nobody else may sign."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def check(self, statement, signature):
+        name, _, said = signature.partition(":")
+        if said != content(statement).digest:
+            return Seen(doubt="it is not of this decision")
+        return Seen(signer=name) if name in self.names else Seen(doubt=f"nobody lets {name} sign")
+
+    @staticmethod
+    def key(name):
+        return lambda statement: f"{name}:{content(statement).digest}"
+
+
 class NoFigures:
     """A ``FiguresBook`` of a machine where nothing was measured."""
 
@@ -159,6 +177,7 @@ class Bench:
     now: Target = DESK
     policy: Policy = field(default_factory=Policy)
     figures: Any = field(default_factory=NoFigures)
+    signatures: Any = field(default_factory=Signers)
     actor: Actor = field(default_factory=lambda: Actor("ada@desk", "claimed"))
 
     def measured(self):

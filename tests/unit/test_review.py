@@ -154,6 +154,56 @@ def test_a_policy_may_want_a_name_that_somebody_vouches_for(how, counts):
     assert isinstance(decided(yes(how=how)), Approved)
 
 
+def test_a_policy_may_want_approvals_signed_by_somebody_it_names():
+    signed = {"signers": "allowed_signers"}
+    assert "void: it is not signed, and the policy wants that" in refused(yes("ada@desk"), **signed)
+    forged = yes("ada@desk", signature="AAAA", doubt="it is not of this decision")
+    assert "void: its signature shows nobody: it is not of this decision" in refused(forged, **signed)
+    good = yes("ada@desk", signature="AAAA", signer="ada@example.com")
+    assert decided(good, **signed) == Approved(STORED, CALYPSO, good)
+    assert isinstance(decided(forged, good, **signed), Approved)
+    assert isinstance(decided(yes("ada@desk")), Approved)  # where the policy does not ask, nobody looks
+
+
+def test_who_signed_counts_as_a_person_and_is_not_the_author():
+    one, same, other = (
+        yes(by, signature="A", signer=signer)
+        for by, signer in (
+            ("ada@desk", "ada@example.com"),
+            ("root@dgx", "ada@example.com"),
+            ("bob@quay", "bob@example.com"),
+        )
+    )
+    two = {"signers": "allowed_signers", "approvals": 2}
+    assert "1 of 2" in refused(one, same, **two)
+    assert isinstance(decided(one, other, **two), Approved)
+    own = {"signers": "allowed_signers", "self_approval": False}
+    for author in ("ada@dgx", "root@elsewhere"):
+        assert "the release's own author" in refused(same, authors=(author,), **own)
+    assert isinstance(decided(other, authors=("ada@dgx",), **own), Approved)
+    assert isinstance(decided(yes("x@y", signature="A", signer="ada@example.com"), identity="proven"), Approved)
+
+
+def test_a_no_is_taken_back_by_who_said_it_and_where_signatures_are_asked_by_no_unsigned_word():
+    signed, later = {"signers": "allowed_signers"}, "2026-11-24T11:00:00.000Z"
+    back = yes("ada@desk", at=later, signature="A", signer="ada@example.com")
+    assert isinstance(decided(no("ada@desk"), yes("ada@desk", at=later), **signed), Rejected)
+    assert isinstance(decided(no("ada@desk"), back, **signed), Approved)
+    assert isinstance(decided(no("eve"), back, **signed), Rejected)
+    mine = no("ada@desk", signature="A", signer="ada@example.com")
+    assert isinstance(decided(mine, back, **signed), Approved)
+    assert isinstance(decided(mine, replace(back, signer="bob@example.com"), **signed), Rejected)
+    assert isinstance(decided(back, replace(no("eve"), at="2026-11-24T12:00:00.000Z"), **signed), Rejected)
+
+
+def test_an_approval_that_came_back_from_mlflow_counts_by_its_signature_alone():
+    signed = {"signers": "allowed_signers"}
+    back = yes("ada@desk", signature="A", signer="ada@example.com", restored=True)
+    assert isinstance(decided(back, **signed), Approved)
+    assert "shows nobody" in refused(replace(back, signer=""), **signed)
+    assert refused(replace(back, signer="")) == "ner v7 waits for a review for calypso"
+
+
 def test_a_request_is_met_once_for_a_digest_and_only_where_nobody_stands_in_the_tag():
     def asked(tag, *decisions):
         return is_request(Case(tag=tag, decisions=decisions, moment=NOON), STORED)

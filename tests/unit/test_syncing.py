@@ -10,6 +10,7 @@ from promote.core.prometheus import Figures, exposition
 from promote.core.review import APPROVED, REJECTED, Review
 from promote.errors import DeployFailed, Interrupted, Unavailable
 from promote.pipeline import review_model, rollback, sync
+from promote.pipeline.withdrawing import withdraw
 from tests.fakes.world import DESK, GUARDED, Bench, fail, in_memory
 
 AGENT = "root@host-1"
@@ -114,6 +115,17 @@ def test_what_is_not_approved_is_not_deployed_and_the_reviewer_is_told_once(host
     review_model("times", "v1", GUARDED, Review(state=APPROVED, by="ada", reason="yes"), bench)
     assert host.kinds() == ["deployed"]  # at the next look, without a pause
     assert host.told(1) == f"live {digest}"
+
+
+def test_the_agent_does_not_go_to_what_was_withdrawn_whatever_the_alias_says(host):
+    host.round()
+    withdraw("times", "v2", host.bench.actor, "drops ships", host.bench)
+    want(host.bench, 2)
+    for _ in range(2):
+        (event,) = host.round()
+        assert (event.kind, event.word) == ("refused", "rejected")
+    assert (host.live, host.bench.answers()) == (1, {1: 2.0})
+    assert "was withdrawn by ada@desk: drops ships" in host.told(2)
 
 
 def test_what_the_rules_refuse_is_told_and_not_fetched_again_at_once(host):

@@ -1,12 +1,14 @@
 """What was withdrawn is deployed nowhere any more, and where it still serves is named."""
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from promote.core.review import APPROVED, Rejected, Review
 from promote.errors import AuthError, NotFound, Unavailable
-from promote.pipeline import review_model, rollback, waiting
+from promote.pipeline import Withdrawn, review_model, rollback, waiting
 from promote.pipeline.withdrawing import withdraw
 from tests.fakes.world import DESK, GUARDED, fail, in_memory
 
@@ -57,12 +59,45 @@ def test_it_waits_for_nobody_and_a_newest_approved_version_is_another(bench):
     assert (waits.version, waits.state) == (3, "rejected")
 
 
-def test_a_rollback_asks_nobody_and_warns_afterwards(bench):
+def test_a_rollback_goes_to_nothing_withdrawn_and_what_served_serves_on(bench):
     bad(bench, "v1")
-    back = rollback("times", DESK, "ada@desk", bench)
+    refused = rollback("times", DESK, "ada@desk", bench)
+    assert refused == Withdrawn("times v1 was withdrawn by ada@desk: drops ships", ())
+    assert bench.answers() == {2: 3.0}
+    assert [line.version for line in bench.store.history("times")] == [1, 2]
+    bench.promote(4.0)
+    bench.deploy(3)
+    assert rollback("times", DESK, "ada@desk", bench).live.version == 2  # the twin: that one was not withdrawn
+    assert rollback("times", DESK, "ada@desk", bench, 1).others == (3,)
+
+
+def test_a_rollback_to_what_was_withdrawn_is_for_who_says_so_and_warns(bench):
+    bad(bench, "v1")
+    bench.log.clear()
+    back = rollback("times", DESK, "ada@desk", bench, withdrawn=True)
     assert back.live.version == 1
+    assert not [asked for asked in bench.log if asked.startswith("registry.")]
     assert back.warnings == ("times v1 was withdrawn by ada@desk: drops ships",)
     assert rollback("times", DESK, "ada@desk", bench).warnings == ()
+
+
+@pytest.mark.parametrize("error", [Unavailable("it does not answer"), AuthError("no"), NotFound("not there")])
+def test_a_rollback_goes_on_where_the_registry_does_not_tell(bench, error):
+    bad(bench, "v1")
+    bench.registry._part.find = fail(error)
+    assert rollback("times", DESK, "ada@desk", bench).live.version == 1
+    assert f"the registry does not tell: {error.message}" in bench.progress.told
+
+
+def test_a_rollback_waits_for_a_silent_registry_only_so_long(bench, monkeypatch):
+    bad(bench, "v1")
+    monkeypatch.setattr("promote.pipeline.retracting.PATIENCE", 0.2)
+    asked = threading.Event()
+    bench.registry._part.find = lambda *_: asked.wait(30)
+    began = time.monotonic()
+    assert rollback("times", DESK, "ada@desk", bench).live.version == 1
+    assert time.monotonic() - began < 10
+    asked.set()
 
 
 def test_nothing_is_withdrawn_where_the_registry_does_not_take_it(bench):

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from promote.pipeline import Outcome
 
 
+signing_key = click.option(
+    "--sign",
+    "key",
+    metavar="KEY",
+    default="",
+    help="Sign it with this SSH key; the .pub of one that an agent holds will do.",
+)
+
+
 @click.group(invoke_without_command=True)
 @click.option("--target", "target_name", metavar="NAME", default="", help="Of this target alone.")
 @options.registry
@@ -112,11 +121,22 @@ def _who(word: Review) -> str:
     """A name, and how far it is known to be true."""
     how = {"mlflow": "as MLflow's authentication says", "github": "as GitHub says", "claimed": "as that machine said"}
     known = how.get(word.how, "")
-    return f"{word.by or NOT_KNOWN} ({known})" if known else word.by or NOT_KNOWN
+    if word.signer:
+        known = f"signed by {word.signer}"
+    elif word.signature:
+        known += f", its signature shows nobody: {word.doubt}" if word.doubt else ", signed"
+    return f"{word.by or NOT_KNOWN} ({known.removeprefix(', ')})" if known else word.by or NOT_KNOWN
 
 
 def _decide(
-    state: str, config: str | None, reference: str, target_name: str, registry: str, reason: str, as_json: bool
+    state: str,
+    config: str | None,
+    reference: str,
+    target_name: str,
+    registry: str,
+    reason: str,
+    key: str,
+    as_json: bool,
 ) -> int:
     from promote.pipeline import review_model
     from promote.wiring import open_wiring
@@ -127,13 +147,14 @@ def _decide(
     with wiring.world(target) as world:
         who = wiring.person()
         decision = Review(state=state, by=who.name, how=who.how, reason=reason[:LONGEST_REASON])
-        stored, review, outcome = review_model(name, version, target, decision, world)
+        sign = wiring.signing(key) if key else None
+        stored, review, outcome = review_model(name, version, target, decision, world, sign)
     reached = _state(outcome) if target.review else state
     why = "" if isinstance(outcome, Approved) else outcome.reason
     if as_json:
         print_json(
             "review", 0, reference=stored.reference, target=target_name, state=state, by=review.by, how=review.how,
-            reason=reason, review=reached, why=why,
+            reason=reason, review=reached, why=why, signed=bool(review.signature),
         )  # fmt: skip
     else:
         say(f"{name} v{stored.version} is {state} for {target_name} by {_who(review)}: {reason}")
@@ -160,11 +181,14 @@ def _decide(
 @options.target
 @options.registry
 @click.option("--reason", required=True, help="Why; kept with the decision.")
+@signing_key
 @options.as_json
 @click.pass_obj
-def approve(config: str | None, reference: str, target_name: str, registry: str, reason: str, as_json: bool) -> int:
+def approve(
+    config: str | None, reference: str, target_name: str, registry: str, reason: str, key: str, as_json: bool
+) -> int:
     """Approve the digest that REFERENCE names now, for one target."""
-    return _decide(APPROVED, config, reference, target_name, registry, reason, as_json)
+    return _decide(APPROVED, config, reference, target_name, registry, reason, key, as_json)
 
 
 @command.command("reject")
@@ -172,8 +196,11 @@ def approve(config: str | None, reference: str, target_name: str, registry: str,
 @options.target
 @options.registry
 @click.option("--reason", required=True, help="Why; kept with the decision.")
+@signing_key
 @options.as_json
 @click.pass_obj
-def reject(config: str | None, reference: str, target_name: str, registry: str, reason: str, as_json: bool) -> int:
+def reject(
+    config: str | None, reference: str, target_name: str, registry: str, reason: str, key: str, as_json: bool
+) -> int:
     """Reject the digest that REFERENCE names now, for one target."""
-    return _decide(REJECTED, config, reference, target_name, registry, reason, as_json)
+    return _decide(REJECTED, config, reference, target_name, registry, reason, key, as_json)

@@ -6,6 +6,7 @@ What writes it must be allowed to write to the registry, which a tag of MLflow d
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from promote.core.chain import EVENTS_TYPE, read_referrers
 from promote.core.events import LONGEST_REASON, Actor, Event, Kind, Line, event_of
@@ -20,11 +21,12 @@ TARGET = "io.promote.target"
 _FIELD = "io.promote.review."
 _TEXTS = ("state", "by", "reason", "how", "at", "verdict", "policy")
 _HOST = "host."
+_MORE = ("verdict", "policy", "matrix", "signature")
 
 
 def decision_event(stored: Held, target: str, review: Review) -> Event:
     """The event of a decision."""
-    told = {"verdict": review.verdict, "policy": review.policy} | {f"{_HOST}{k}": v for k, v in review.host.items()}
+    told = {key: getattr(review, key) for key in _MORE} | {f"{_HOST}{k}": v for k, v in review.host.items()}
     return event_of(
         stored, Kind(review.state), Actor(review.by, review.how), review.at, target=target, reason=review.reason,
         more={key: value for key, value in told.items() if value},
@@ -34,17 +36,20 @@ def decision_event(stored: Held, target: str, review: Review) -> Event:
 def decisions_of(referrers: Iterable[Referrer], stored: Held, target: str = "") -> tuple[tuple[str, Review], ...]:
     """Target and decision of each referrer or event that is one, oldest first; about one target where one is named.
 
-    A decision in words that are not ours is left out: it allows nothing and forbids nothing. An approval that came back from
-    MLflow allows nothing: whoever may tag may write one there.
+    A decision in words that are not ours is left out: it allows nothing and forbids nothing. So is an approval that came back
+    from MLflow, where whoever may tag may write one; a signed one may show by its signature whose it is.
     """
     all_of_them = tuple(referrers)
     told = read_referrers(all_of_them, stored)
     found = [pair for referrer in all_of_them for pair in _first_form(referrer, stored)]
     for line in told.lines:
         event = line.event
-        counts = event.kind is Kind.REJECTED or (event.kind is Kind.APPROVED and line.digest not in told.restored)
+        restored = line.digest in told.restored
+        counts = event.kind is Kind.REJECTED or (
+            event.kind is Kind.APPROVED and (not restored or "signature" in event.more)
+        )
         if counts and event.bundle == stored.digest:
-            found.append((event.target, review_of(line)))
+            found.append((event.target, replace(review_of(line), restored=restored)))
     return tuple(sorted((pair for pair in found if target in ("", pair[0])), key=lambda pair: pair[1].at))
 
 
@@ -53,7 +58,8 @@ def review_of(line: Line) -> Review:
     event = line.event
     return Review(
         state=event.kind.value, digest=event.bundle, by=event.by, how=event.how, reason=event.reason, at=event.at,
-        verdict=event.more.get("verdict", ""), policy=event.more.get("policy", ""),
+        verdict=event.more.get("verdict", ""), policy=event.more.get("policy", ""), matrix=event.more.get("matrix", ""),
+        signature=event.more.get("signature", ""),
         host={key.removeprefix(_HOST): value for key, value in event.more.items() if key.startswith(_HOST)},
     )  # fmt: skip
 
@@ -71,7 +77,8 @@ def _first_form(referrer: Referrer, stored: Held) -> list[tuple[str, Review]]:
     fields = {name: printable(told.get(_FIELD + name, ""), LONGEST_REASON) for name in _TEXTS}
     if referrer.artifact_type != REVIEW_TYPE or fields["state"] not in (APPROVED, REJECTED):
         return []
-    return [(told.get(TARGET, ""), Review(digest=stored.digest, host=_host(told.get(_FIELD + "host", "")), **fields))]
+    said = Review(digest=stored.digest, host=_host(told.get(_FIELD + "host", "")), **fields)  # type: ignore[arg-type]
+    return [(told.get(TARGET, ""), said)]
 
 
 def first_form_events(referrers: Iterable[Referrer], stored: Held) -> tuple[Event, ...]:

@@ -24,7 +24,7 @@ SCHEMA = "promote.event/1"
 LONGEST_REASON = 2000
 LONGEST_LINE = 64 * 1024
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
-_SHORT = 200
+LONGEST_SHORT = 200
 
 
 class Kind(StrEnum):
@@ -117,8 +117,8 @@ def event_of(stored: Held, kind: Kind, actor: Actor, at: str, **more: object) ->
 def write_line(event: Event) -> Line:
     """The line of an event: ASCII, keys in order, so that the same event gives the same bytes anywhere."""
     told = {name: getattr(event, name) for name in Event.__dataclass_fields__} | {
-        "schema": SCHEMA, "kind": event.kind.value, "by": printable(event.by, _SHORT), "how": printable(event.how, _SHORT),
-        "target": printable(event.target, _SHORT), "reason": printable(event.reason, LONGEST_REASON),
+        "schema": SCHEMA, "kind": event.kind.value, "reason": printable(event.reason, LONGEST_REASON),
+        **{name: printable(getattr(event, name), LONGEST_SHORT) for name in ("by", "how", "target")},
         "more": {key: printable(str(value), LONGEST_REASON) for key, value in event.more.items()},
     }  # fmt: skip
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -126,7 +126,7 @@ def write_line(event: Event) -> Line:
 
 
 _Stamp = Annotated[str, Field(pattern=_STAMP.pattern, max_length=30)]
-_Short = Annotated[str, Field(max_length=_SHORT)]
+_Short = Annotated[str, Field(max_length=LONGEST_SHORT)]
 _Long = Annotated[str, Field(max_length=LONGEST_REASON)]
 _Digest = Annotated[str, Field(pattern=f"^{DIGEST.pattern}$")]
 
@@ -186,7 +186,7 @@ def repeats(lines: Iterable[Line], new: Event) -> Line | None:
         same = old.kind is new.kind and {**old.more} == {
             k: printable(str(v), LONGEST_REASON) for k, v in new.more.items()
         }
-        if same and (new.kind in _ONCE or (old.at, old.by) == (new.at, printable(new.by, _SHORT))):
+        if same and (new.kind in _ONCE or (old.at, old.by) == (new.at, printable(new.by, LONGEST_SHORT))):
             return line
     return None
 

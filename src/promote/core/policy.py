@@ -94,7 +94,9 @@ class Terms(_Part):
 
     ``approvals`` counts people, not words; ``self_approval``: who trained or promoted it may approve it too; ``requests``:
     a tag that somebody set in MLflow's UI counts as the approval of a person who is not known; ``identity: proven``: only
-    approvals count whose author MLflow's or GitHub's authentication names; ``directories``: bundles that no run made may serve.
+    approvals count whose author MLflow's or GitHub's authentication or a signature names; ``signers``: a file of OpenSSH's
+    ``allowed_signers`` beside this one, and only approvals count that somebody in it signed; ``directories``: bundles that no
+    run made may serve.
     """
 
     metrics: dict[Name, Threshold] = Field(default_factory=dict, max_length=100)
@@ -107,6 +109,7 @@ class Terms(_Part):
     approval_days: Annotated[int, Field(ge=1, le=36500)] | None = None
     requests: bool = False
     identity: Literal["claimed", "proven"] = "claimed"
+    signers: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     directories: bool = False
     freeze: tuple[Window, ...] = Field(default=(), max_length=100)
 
@@ -120,7 +123,8 @@ class Terms(_Part):
 
     @model_validator(mode="after")
     def _requests_count(self) -> "Terms":
-        if self.requests and (self.identity == "proven" or self.approvals > 1 or not self.self_approval):
+        strict = self.identity == "proven" or self.signers is not None
+        if self.requests and (strict or self.approvals > 1 or not self.self_approval):
             raise ValueError("requests: of a tag nobody knows who set it, so it cannot count where that is asked")
         return self
 

@@ -37,6 +37,11 @@ class Review:
         verdict: word of the verdict that was agreed to.
         host: what was known of the target then.
         policy: digest of the policy file that held then; empty without one.
+        matrix: digest of the matrix that the verdict rested on.
+        signature: of ``core.signed.statement``; empty where nobody signed.
+        signer: whose signature it is, by the policy's file of signers; empty where it shows nothing, or was not looked at.
+        doubt: why it shows nothing.
+        restored: it was found where others may write any line, so its signature alone can make it count.
     """
 
     state: str = PENDING
@@ -48,6 +53,11 @@ class Review:
     verdict: str = ""
     host: Mapping[str, str] = field(default_factory=dict)
     policy: str = ""
+    matrix: str = ""
+    signature: str = ""
+    signer: str = ""
+    doubt: str = ""
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +117,53 @@ def approve(stored: Held, target: Target, case: Case) -> Approved | NotApproved 
         return Rejected(f"{stored.name} v{stored.version} was {case.withdrawn}")
     if not target.review:
         return Approved(stored, target, Review(state=APPROVED, digest=stored.digest, reason="no review required"))
-    words = last_words(case.decisions, stored.digest)
-    refused = next((word for word in words if word.state == REJECTED), None) or _refused_by_tag(case.tag, stored)
+    words = last_words(_sound(case), stored.digest)
+    refused = next((word for word in words if _stands(word, words)), None) or _refused_by_tag(case.tag, stored)
     if refused:
         who = refused.by or "somebody"
         return Rejected(f"{who} rejected {stored.name} v{stored.version} for {target.name}: {refused.reason or '-'}")
     yes = [word for word in words if word.state == APPROVED]
-    flaws = {word.by: flaw for word in yes if (flaw := _flaw(word, target, case))}
-    counted = [word for word in yes if word.by not in flaws]
-    if len({person(word.by) for word in counted}) >= case.terms.approvals:
+    flawed = [(word, flaw) for word in yes if (flaw := _flaw(word, target, case))]
+    flaws = {word.signer or word.by: flaw for word, flaw in flawed}
+    counted = [word for word in yes if (word.signer or word.by) not in flaws]
+    if len({person(word.signer or word.by) for word in counted}) >= case.terms.approvals:
         return Approved(stored, target, counted[-1])
-    return NotApproved(_waits(stored, target, case, counted, flaws))
+    unsigned = {word.by: _not_signed(word) for word in last_words(_unsigned(case), stored.digest)}
+    return NotApproved(_waits(stored, target, case, counted, unsigned | flaws))
+
+
+def _unsigned(case: Case) -> list[Review]:
+    """Approvals that the policy wants signed, and whose signature shows nobody; they do not even lift their author's no."""
+    asked = case.terms.signers is not None
+    return [word for word in case.decisions if asked and word.state == APPROVED and not word.signer]
+
+
+def _sound(case: Case) -> list[Review]:
+    """What is a word of anybody; what came from where anybody may write is one by its signature alone, unless it is a no."""
+    unsigned = _unsigned(case)
+    return [
+        word for word in case.decisions
+        if word not in unsigned and (word.state == REJECTED or word.signer or not word.restored)
+    ]  # fmt: skip
+
+
+def _stands(word: Review, words: Iterable[Review]) -> bool:
+    """Whether it is a no that nobody took back; one that is not signed is taken back by a signed yes in the same name."""
+    back = (one for one in words if one.state == APPROVED and one.signer and one.by == word.by and one.at > word.at)
+    return word.state == REJECTED and (word.signer != "" or next(back, None) is None)
+
+
+def _not_signed(word: Review) -> str:
+    if not word.signature:
+        return "it is not signed, and the policy wants that (--sign KEY)"
+    return f"its signature shows nobody: {word.doubt or 'it was not looked at'}"
 
 
 def last_words(decisions: Iterable[Review], digest: str) -> tuple[Review, ...]:
     """The last decision under each name about ``digest``, oldest first; of two at one moment the no is the later one."""
-    last = {d.by: d for d in sorted(decisions, key=lambda d: (d.at, d.state == REJECTED)) if d.digest == digest}
+    last = {
+        d.signer or d.by: d for d in sorted(decisions, key=lambda d: (d.at, d.state == REJECTED)) if d.digest == digest
+    }
     return tuple(sorted(last.values(), key=lambda d: d.at))
 
 
@@ -154,9 +195,9 @@ def _flaw(word: Review, target: Target, case: Case) -> str:
         return f"the target has changed since ({'; '.join(changed)})"
     if terms.approval_days is not None and (reason := _expired(word.at, terms.approval_days, case.moment)):
         return reason
-    if terms.identity == "proven" and word.how not in PROVEN:
+    if terms.identity == "proven" and not word.signer and word.how not in PROVEN:
         return "who said it is not proven, and the policy wants that"
-    known = word.by not in ("", NOT_KNOWN)
+    known = (word.signer or word.by) not in ("", NOT_KNOWN)
     if not known and terms.approvals > 1:
         return "who said it is not known, and the policy counts people"
     if not terms.self_approval:
@@ -168,7 +209,7 @@ def _own(word: Review, known: bool, authors: frozenset[str]) -> str:
     if not known or not authors:
         whose = "said it" if not known else "made the release"
         return f"who {whose} is not known, and the policy forbids approving one's own"
-    if person(word.by) in {person(author) for author in authors}:
+    if {person(word.by), person(word.signer)} & {person(author) for author in authors}:
         return "it is of the release's own author, which the policy forbids"
     return ""
 

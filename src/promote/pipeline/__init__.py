@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from promote.pipeline.promoting import Order, Prepared, Refusal, promote_model
     from promote.pipeline.pulling import Pulled, pull_bundle
     from promote.pipeline.pushing import Pushed, push_bundle
-    from promote.pipeline.returning import rollback
+    from promote.pipeline.returning import Withdrawn, rollback
     from promote.pipeline.reviewing import Outcome, Waiting, case_of, review_model, standing, waiting
     from promote.pipeline.serving import Serving, Status, status
     from promote.pipeline.smoking import Smoke, smoke
@@ -48,6 +48,7 @@ _TOLD_IN = {
     "Verified": "verifying",
     "Waiting": "reviewing",
     "Wish": "forging",
+    "Withdrawn": "returning",
     "bench": "benching",
     "build_engine": "forging",
     "case_of": "reviewing",
@@ -103,6 +104,7 @@ __all__ = [
     "Verified",
     "Waiting",
     "Wish",
+    "Withdrawn",
     "bench",
     "build_engine",
     "case_of",

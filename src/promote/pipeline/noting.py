@@ -38,7 +38,7 @@ def note(
 
     with world.progress.stage("note", "in MLflow") as step:
         try:
-            _within(patience, tell)
+            within(patience, tell)
         except PromoteError as error:
             step.say("failed")
             late = f"MLflow was not told: {error.message}; the next promote deploy, rollback or sync tells it"
@@ -46,8 +46,10 @@ def note(
     return replace(deployment, warnings=(*deployment.warnings, *told))
 
 
-def _within(seconds: float, work: Callable[[], None]) -> None:
-    """Does it, by a thread that is left alone where it takes longer: what it tells MLflow in the end is true all the same.
+def within(seconds: float, work: Callable[[], None]) -> None:
+    """Does it within so many seconds, by a thread that is left alone where it takes longer.
+
+    What it tells MLflow in the end is true all the same.
 
     Raises:
         Unavailable: it takes longer.

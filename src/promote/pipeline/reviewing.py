@@ -1,17 +1,15 @@
 """What people say of a release, and what that comes to. Not here: what a policy asks beside approvals (``gating``)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from promote.core.chain import read_referrers, withdrawn
 from promote.core.decisions import decision_event, decisions_of
 from promote.core.events import Kind, stamp
 from promote.core.evidence import TARGET, VERDICT, VERDICT_TYPE
 from promote.core.facts import Target
 from promote.core.layout import passport_of
 from promote.core.passport_summary import verdict_of
-from promote.core.referrers import Referrer
 from promote.core.review import (
     APPROVED,
     NOT_KNOWN,
@@ -27,10 +25,12 @@ from promote.core.review import (
     host_words,
     is_request,
 )
+from promote.core.signed import statement, with_seen
 from promote.core.stages import Held, Stored
 from promote.errors import NotFound
 from promote.pipeline.choosing import weigh
 from promote.pipeline.recording import keep
+from promote.pipeline.retracting import withdrawn_by
 from promote.ports import World
 
 Outcome = Approved | NotApproved | Rejected
@@ -57,19 +57,26 @@ class Waiting:
     reason: str
 
 
+Sign = Callable[[bytes], str]
+"""Makes a person's signature of these bytes."""
+
+
 def review_model(
-    name: str, reference: str, target: Target, decision: Review, world: World
+    name: str, reference: str, target: Target, decision: Review, world: World, sign: Sign | None = None
 ) -> tuple[Held, Review, Outcome]:
     """Keeps a person's decision about the digest that ``reference`` names now, and what all decisions come to.
 
-    It is attached to the bundle first: where that fails nothing is approved, and MLflow says nothing of it.
+    It is attached to the bundle first: where that fails nothing is approved, and MLflow says nothing of it. With ``sign``
+    the person's signature of it goes with it.
     """
     stored = world.registry.find(name, reference)
     world.ledger.review(name, stored.version, target.name)  # fails where MLflow does not know the version
     review = replace(
         decision, digest=stored.digest, at=_now(), verdict=_verdict(stored, target, world), host=host_words(target),
-        policy=world.policy.digest,
+        policy=world.policy.digest, matrix=world.matrix.digest,
     )  # fmt: skip
+    if sign:
+        review = replace(review, signature=sign(statement(stored, target.name, review)))
     _keep(stored, target, review, world)
     outcome = approve(stored, target, replace(case_of(stored, target, world), tag=Review()))
     _show(stored, target, review, outcome, world)
@@ -85,10 +92,10 @@ def case_of(stored: Held, target: Target, world: World) -> Case:
         authors = world.ledger.authors(stored.name, stored.version)
     return Case(
         tag=world.ledger.review(stored.name, stored.version, target.name),
-        decisions=tuple(decision for _, decision in decisions),
+        decisions=tuple(_looked_at(stored, target, decision, world) for _, decision in decisions),
         terms=world.policy.terms,
         authors=authors,
-        withdrawn=_withdrawn(referrers, stored),
+        withdrawn=withdrawn_by(referrers, stored),
         moment=datetime.now(UTC),
     )
 
@@ -103,7 +110,7 @@ def standing(stored: Held, target: Target, world: World, *, meet: bool = False) 
         meet: take what somebody asked for in MLflow as an approval, where the policy allows that.
     """
     if not target.review:
-        gone = _withdrawn(world.registry.referrers(stored), stored)
+        gone = withdrawn_by(world.registry.referrers(stored), stored)
         return approve(stored, target, Case(withdrawn=gone, moment=datetime.now(UTC)))
     case = case_of(stored, target, world)
     if meet and case.terms.requests and is_request(case, stored):
@@ -138,17 +145,17 @@ def waiting(targets: tuple[Target, ...], world: World) -> Iterator[Waiting]:
                 )  # fmt: skip
 
 
+def _looked_at(stored: Held, target: Target, decision: Review, world: World) -> Review:
+    """The decision, with whose signature is on it where the policy names who may sign; looked at anew whenever it counts."""
+    if world.policy.terms.signers is None or not decision.signature:
+        return decision
+    return with_seen(decision, world.signatures.check(statement(stored, target.name, decision), decision.signature))
+
+
 def _keep(stored: Held, target: Target, review: Review, world: World) -> None:
     event = decision_event(stored, target.name, review)
     asked = replace(event, kind=Kind.REQUESTED, more={}) if review.how == REQUESTED else None
     keep([event] if asked is None else [asked, event], world, must=True)
-
-
-def _withdrawn(referrers: tuple[Referrer, ...], stored: Held) -> str:
-    """Who withdrew the bundle, and why; empty where nobody did."""
-    told = read_referrers(referrers, stored)
-    gone = withdrawn(line for line in told.lines if line.event.bundle == stored.digest)
-    return f"withdrawn by {gone.by or NOT_KNOWN}: {gone.reason or '-'}" if gone else ""
 
 
 def _show(stored: Held, target: Target, review: Review, outcome: Outcome, world: World) -> None:

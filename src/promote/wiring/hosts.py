@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from promote.core.access import Access
     from promote.core.policy import Policy
     from promote.core.probe_record import Probe
+    from promote.ports import Signatures
 
 
 class Hosts(Data):
@@ -131,17 +133,31 @@ class Hosts(Data):
         """
         from promote.core.policy import FILE_NAME, Policy, parse_policy
 
-        named = self.settings.policy
-        path = self.settings.path(named or Path(FILE_NAME))
-        if not named and not path.exists():
+        path = self.settings.path(self.settings.policy or Path(FILE_NAME))
+        if not self.settings.policy and not path.exists():
             return Policy()
         policy = parse_policy(read_text(path), str(path), target.name)
-        if policy.terms.approvals > 1 and not target.review:
-            raise InputError(
-                f"{path}: targets.{target.name}.approvals: the target asks for no review",
-                hint=f"in promote.toml: [targets.{target.name}] review = true",
-            )
+        for key, asked in (("approvals", policy.terms.approvals > 1), ("signers", policy.terms.signers is not None)):
+            if asked and not target.review:
+                raise InputError(
+                    f"{path}: targets.{target.name}.{key}: the target asks for no review",
+                    hint=f"in promote.toml: [targets.{target.name}] review = true",
+                )
         return policy
+
+    def signatures(self, policy: "Policy") -> "Signatures":
+        """Who may sign, by the file that the policy names; that lies beside the policy unless its path is absolute."""
+        from promote.adapters.signing import AllowedSigners
+        from promote.core.policy import FILE_NAME
+
+        beside = self.settings.path(self.settings.policy or Path(FILE_NAME)).parent
+        return AllowedSigners(beside / (policy.terms.signers or ""))
+
+    def signing(self, key: str) -> "Callable[[bytes], str]":
+        """Makes signatures with a key, whose path is as it was typed."""
+        from promote.adapters.signing import SshKey
+
+        return SshKey(Path(key).expanduser()).sign
 
     def targets(self) -> tuple[Target, ...]:
         """All of them, by name."""

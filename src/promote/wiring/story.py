@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Registry,
         Runs,
         Server,
+        Signatures,
         Store,
         World,
     )
@@ -104,6 +105,11 @@ class LazyWorld:
     def ledger(self) -> Ledger:
         """See ``Wiring``."""
         return self.wiring.ledger
+
+    @cached_property
+    def signatures(self) -> Signatures:
+        """Who may sign decisions about the target."""
+        return self.wiring.signatures(self.policy)
 
     @cached_property
     def actor(self) -> Actor:
