@@ -5,7 +5,7 @@ per port (``tests/contract``) holds for both. All methods may raise the classes 
 *means* is decided in ``core``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -463,6 +463,16 @@ class Ledger(Protocol):
 
         Raises:
             NotFound: no such version.
+        """
+
+    def redraw(self, name: str, version: int, digest: str, draw: Callable[[bytes], bytes]) -> bool:
+        """Replaces the promotion's report, and the page of it on this machine, by what ``draw`` makes of it.
+
+        False where that version has no report, or is of another digest.
+
+        Raises:
+            NotFound: no such version.
+            IntegrityError: what lies there is no report of bounded size.
         """
 
     def versions(self, name: str) -> tuple[int, ...]:

@@ -421,6 +421,26 @@ def test_figures_under_load_are_added_to_the_run_of_the_very_bundle(part, name):
         part.open().measured(replace(figures, version=99))
 
 
+def test_the_report_is_drawn_anew_for_the_very_bundle_and_all_else_stays(part, name, tmp_path):
+    version, release = part.recorded(name)
+    ledger = replace(part.open(), reports=tmp_path) if part.uri else part.open()
+    digest = release.stored.digest
+    assert ledger.redraw(name, version, digest, lambda page: page + b"<p>drawn</p>")
+    seen = []
+    assert ledger.redraw(name, version, digest, lambda page: seen.append(page) or page)
+    assert seen == [REPORT["report.html"] + b"<p>drawn</p>"]
+    assert not ledger.redraw(name, version, "sha256:" + "0" * 64, lambda page: b"of another bundle")
+    with pytest.raises(NotFound):
+        ledger.redraw(name, 99, digest, lambda page: page)
+    if part.uri:
+        assert (tmp_path / f"{name}-v{version}.html").read_bytes() == seen[0]
+        import mlflow
+
+        (run,) = promotions(part, name, version)
+        there = mlflow.MlflowClient(part.uri).list_artifacts(run.info.run_id)
+        assert {artifact.path for artifact in there} == set(REPORT)
+
+
 def test_the_alias_of_the_target_follows_the_live_version(real, name):
     import mlflow
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +105,24 @@ def test_a_run_is_promoted_deployed_asked_and_rolled_back(served, runs, triton):
     table = served("status", "--target", "local")
     assert f"{name}" in table.out
     assert "ready" in table.out
+    _measured_under_load(served, name)
+
+
+def _measured_under_load(served, name):
+    """``promote bench`` draws what it measured in the report that was written before, here and in MLflow."""
+    import mlflow
+
+    page = served.folder / ".promote" / "reports" / f"{name}-v1.html"
+    before = page.read_bytes()
+    assert b"Under load" not in before
+    said = served("bench", name, "--target", "local", "--batch", "1", "--concurrency", "1", "--seconds", "0.3")
+    assert "beside its promotion, and in its report" in said.err
+    drawn = page.read_bytes()
+    assert b"Under load on local" in drawn
+    assert drawn.count(b"<svg") == before.count(b"<svg") + 1
+    client = mlflow.MlflowClient(served.uri, registry_uri=served.uri)
+    run = client.get_model_version(name, "1").tags["promote.run"]
+    assert Path(client.download_artifacts(run, "report.html", str(served.folder))).read_bytes() == drawn
 
 
 @pytest.mark.slow

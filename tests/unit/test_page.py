@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from promote.core.comparison import compare_told, read_told
 from promote.core.description import with_verdict
-from promote.core.page import DESCRIPTION, PASSPORT, REPORT, Beside, report_files
+from promote.core.load import Cell, Figures, Measured
+from promote.core.page import DESCRIPTION, PASSPORT, REPORT, Beside, report_files, with_load
 from promote.core.parity import OutputDifference, ParityProven, Tolerance
 from promote.core.passport_summary import summary
 from promote.core.promotion_run import PromotionRun
@@ -146,6 +147,39 @@ def test_the_page_is_one_tree_of_plain_elements():
     assert set(page.tags) <= TAGS
     assert page.tags.count("html") == page.tags.count("body") == 1
     assert not {a for a in page.attributes if a.startswith("on") or a in ("href", "src", "style")}
+
+
+def under(version, digest, **more):
+    cell = Measured(
+        cell=Cell("grpc", 8, 2), seconds=2.0, answers=400, milliseconds={50: 3.0, 90: 4.0, 95: 5.0, 99: 9.0}, mean=3.5,
+        errors={}, busy=0.1,
+    )  # fmt: skip
+    told = {"target": "calypso", "triton": "2.68.0", "when": "2026-11-24T10:00:00Z", "by": "ada@dgx", "case": "typical"}
+    return Figures(name="ner", version=version, digest=digest, seconds=2.0, cells=(cell,), **told | more)
+
+
+def test_what_is_measured_later_is_drawn_in_the_report_that_is_there_and_nothing_else_changes():
+    made = release()
+    whole, digest = report_files(made)[REPORT], made.stored.digest
+    assert b"Under load" not in whole
+    drawn = with_load(whole, (under(3, digest, by="<script>eve</script>"),), digest)
+    assert drawn == report_files(made, Beside(figures=(under(3, digest, by="<script>eve</script>"),)))[REPORT]
+    assert b"Under load on calypso" in drawn
+    assert drawn.count(b"<svg") == whole.count(b"<svg") + 1
+    assert b"<script" not in drawn
+    again = with_load(drawn, (under(3, digest, when="2026-11-25T10:00:00Z"), under(2, "sha256:" + "2" * 64)), digest)
+    assert again.count(b"Under load on calypso") == 1
+    assert b"2026-11-25T10:00:00Z" in again
+    assert b"eve" not in again
+    assert b"beside" in again
+
+
+def test_a_report_of_a_former_release_gets_its_place_and_another_page_none():
+    made = release()
+    former = report_files(made)[REPORT].replace(b'<section id="load"></section>', b"")
+    drawn = with_load(former, (under(3, made.stored.digest),), made.stored.digest)
+    assert drawn == with_load(report_files(made)[REPORT], (under(3, made.stored.digest),), made.stored.digest)
+    assert with_load(b"<p>mine</p>", (under(3, made.stored.digest),), made.stored.digest) == b"<p>mine</p>"
 
 
 def test_the_page_fetches_nothing_and_takes_no_style_but_its_own():

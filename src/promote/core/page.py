@@ -22,6 +22,7 @@ from promote.core.promotion_run import PromotionRun
 from promote.core.stages import Release
 
 REPORT, DESCRIPTION, PASSPORT = "report.html", "description.md", "passport.json"
+_LOAD, _AFTER_LOAD = b'<section id="load">', b"<h2>Why this export</h2>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,31 @@ def report_files(release: Release, beside: Beside | None = None) -> Mapping[str,
         REPORT: _report(release, beside),
         PASSPORT: release.bundle.passport,
     }
+
+
+def with_load(report: bytes, figures: tuple[Figures, ...], digest: str) -> bytes:
+    """A report that was written before, with what was measured under load since; all else stays as it was.
+
+    Args:
+        report: the page; one that is none of promote's comes back as it is.
+        figures: of at most two bundles, at least one.
+        digest: of the bundle that the page is about.
+    """
+    section = ET.tostring(_under_load(figures, digest), encoding="unicode", method="html").encode()
+    before, begins, rest = report.partition(_LOAD)
+    if begins:
+        return before + section + rest.partition(b"</section>")[2]
+    before, begins, rest = report.partition(_AFTER_LOAD)  # of a release whose reports had no place for it
+    return before + section + begins + rest if begins else report
+
+
+def _under_load(figures: tuple[Figures, ...], digest: str) -> ET.Element:
+    """A place of its own, so that it is found again; empty until something was measured."""
+    place = el("section", id="load")
+    if figures:
+        place.append(el("h2", f"Under load on {figures[0].target}"))
+        place.append(load_section(figures, digest))
+    return place
 
 
 def _report(release: Release, beside: Beside) -> bytes:
@@ -97,9 +123,7 @@ def _sections(release: Release, beside: Beside) -> Iterator[ET.Element]:
     yield live_section(bundle.version, beside.new) if beside.new else el("p", printable(beside.why, 400))
     yield el("h2", "Compatibility")
     yield findings_table(bundle.verdict.findings)
-    if beside.figures:
-        yield el("h2", f"Under load on {bundle.target.name}")
-        yield load_section(beside.figures, release.stored.digest)
+    yield _under_load(beside.figures, release.stored.digest)
     yield el("h2", "Why this export")
     yield table(("taken", "ruled out"), ((said_lines(plan.reasons), said_lines(plan.ruled_out)),))
     yield el("h2", "Where it comes from")

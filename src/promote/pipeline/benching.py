@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from promote.core.facts import Target
 from promote.core.golden import split
 from promote.core.load import Cell, Figures, Measured
+from promote.core.page import with_load
 from promote.core.parity import Tolerance
 from promote.core.stages import Deployed
 from promote.errors import InputError, PromoteError
@@ -85,18 +86,23 @@ def bench(name: str, loads: Loads, target: Target, by: str, world: World) -> Ben
                 measured.append(found)
     figures = _figures(live, target, triton, by, case, loads, measured)
     world.figures.keep(figures)
-    return Bench(figures=figures, former=former, notes=(*notes, *_doubts(figures), *_compared(figures, world)))
+    return Bench(figures=figures, former=former, notes=(*notes, *_doubts(figures), *_compared(figures, former, world)))
 
 
-def _compared(figures: Figures, world: World) -> tuple[str, ...]:
-    """Adds the figures to the run of the version's promotion in MLflow; a note where that cannot be."""
+def _compared(figures: Figures, former: Figures | None, world: World) -> tuple[str, ...]:
+    """Adds the figures to the run of the promotion in MLflow and draws them in its report; a note where that cannot be."""
     with world.progress.stage("note", "in MLflow") as step:
         try:
             there = world.ledger.measured(figures)
+            known = (figures, former) if former else (figures,)
+            drawn = there and world.ledger.redraw(
+                figures.name, figures.version, figures.digest, lambda page: with_load(page, known, figures.digest)
+            )
         except PromoteError as error:
             step.say("failed")
             return (f"MLflow was not told: {error.message}",)
-        step.say("beside its promotion" if there else "this version's promotion has no run there")
+        told = "beside its promotion" + (", and in its report" if drawn else ", which has no report there")
+        step.say(told if there else "this version's promotion has no run there")
     return ()
 
 

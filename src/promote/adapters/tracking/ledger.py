@@ -4,7 +4,7 @@ All state is tags of the model version, so the registry's page shows it and a sc
 of a tag: ``by`` is what the client said. Not here: what a decision allows (``core.review``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from promote.adapters.tracking.client import Connection, connect
 from promote.adapters.tracking.events import read_events, write_events
 from promote.adapters.tracking.models import choose, get_run
 from promote.adapters.tracking.promotions import Promotions
-from promote.adapters.tracking.report import link_forward, write_page
+from promote.adapters.tracking.report import link_forward, log_report, read_report, write_page
 from promote.adapters.tracking.tags import (
     PROMOTED,
     RUN_TAG,
@@ -29,6 +29,7 @@ from promote.adapters.tracking.versions import ID_TAG, Versions, recorded, versi
 from promote.core.description import with_verdict
 from promote.core.load import Figures
 from promote.core.names import printable
+from promote.core.page import REPORT
 from promote.core.promotion_run import PromotionRun, compared, run_name, run_note, under_load
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Held, Promotion, Release, Stored
@@ -147,6 +148,18 @@ class MlflowLedger:
             Promotions(self._link(), self.promotions).measured(run_id, under_load(figures))
             return True
         return False
+
+    def redraw(self, name: str, version: int, digest: str, draw: Callable[[bytes], bytes]) -> bool:
+        """See ``promote.ports.Ledger``."""
+        tags = self._versions(name).tags(version)
+        run_id = tags.get(RUN_TAG, "")
+        report = read_report(self._link(), run_id) if run_id and tags.get("promote.digest") == digest else b""
+        if not report:
+            return False
+        page = draw(report)
+        log_report(self._link(), run_id, "", {REPORT: page})
+        write_page(self.reports, f"{name}-v{version}.html", page)
+        return True
 
     def versions(self, name: str) -> tuple[int, ...]:
         """See ``promote.ports.Ledger``."""

@@ -13,6 +13,10 @@ from promote.adapters.tracking.client import Connection
 from promote.adapters.tracking.failures import told
 from promote.adapters.tracking.models import get_run
 from promote.core.names import bundle_path, distinct_paths
+from promote.core.page import REPORT
+from promote.errors import IntegrityError
+
+_LARGEST = 64 * 1024 * 1024
 
 
 def log_report(connection: Connection, run_id: str, folder: str, report: Mapping[str, bytes]) -> None:
@@ -31,6 +35,24 @@ def log_report(connection: Connection, run_id: str, folder: str, report: Mapping
             path.write_bytes(data)
         with told(connection.address, f"writing the report to run {run_id}"):
             artifacts.repository.log_artifacts(temporary, folder)
+
+
+def read_report(connection: Connection, run_id: str) -> bytes:
+    """The run's report page as it lies there; empty where none does.
+
+    Raises:
+        IntegrityError: it is a link, or larger than a report.
+        AuthError, Unavailable: as the words say.
+    """
+    artifacts = open_folder(connection, get_run(connection, run_id).info.artifact_uri)
+    listed = next((file for file in artifacts.listing(deepest=0) if file.path == REPORT), None)
+    if listed is None:
+        return b""
+    with tempfile.TemporaryDirectory(prefix="promote-report-") as temporary:
+        blob = artifacts.fetch(listed, Path(temporary))
+        if blob.size > _LARGEST:
+            raise IntegrityError(f"{REPORT} of run {run_id} has {blob.size:,} bytes, which is no report")
+        return Path(temporary, REPORT).read_bytes()
 
 
 def link_forward(
