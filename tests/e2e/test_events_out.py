@@ -17,7 +17,7 @@ HERE = 'device = "cpu"\nonnxruntime = "installed"\ntriton = "24.10"\n'
 
 def test_a_release_is_told_from_push_to_refusal_and_silence_changes_nothing(tmp_path, sqlite_uri, receiver):  # noqa: F811
     project = Project(tmp_path, sqlite_uri)
-    project.write(quay=HERE + NOWHERE)
+    project.write(quay=HERE + NOWHERE, pier=HERE + NOWHERE)
     toml = project.folder / "promote.toml"
     plain = toml.read_text()
     toml.write_text(f'events.webhook = "{receiver.url}"\n' + plain)
@@ -35,6 +35,15 @@ def test_a_release_is_told_from_push_to_refusal_and_silence_changes_nothing(tmp_
     assert receiver.taken[0]["data"]["reference"] == made.last
     assert receiver.taken[1]["data"]["reason"].startswith("not approved")
     assert "&lt;!channel&gt;" in receiver.taken[2]["text"]
+    for _ in range(2):
+        project("model", "told:v1", "--target", "pier", env=env)  # what was there already is not told again
+    project("push", "told:v1", "--from", "oci:bundles", "--registry", "oci:other", "--target", "quay", env=env)
+    project("withdraw", "told:v1", "--reason", "drops ships in fog", env=env)
+    assert [(told["type"], told["data"].get("target")) for told in receiver.taken[4:]] == [
+        ("promote.requested", "pier"), ("promote.pushed", "quay"), ("promote.withdrawn", None),
+    ]  # fmt: skip
+    assert receiver.taken[6]["text"].startswith("told v1 withdrawn by ")
+    assert receiver.taken[5]["data"]["reference"].split("/")[-2:] == ["other", made.last.rpartition("/")[2]]
 
     for webhook, given, why in (
         (f"http://127.0.0.1:{free_port()}/canary-7f3a", env, "cannot be reached"),
@@ -47,7 +56,7 @@ def test_a_release_is_told_from_push_to_refusal_and_silence_changes_nothing(tmp_
         assert why in said.err
         assert "canary" not in said.err
         assert said.last == made.last
-    assert len(receiver.taken) == 4
+    assert len(receiver.taken) == 7
 
     toml.write_text(plain)
     job = {"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "ada"}

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from promote.core.chain import read_referrers
-from promote.core.review import APPROVED, REJECTED, Review
+from promote.core.decisions import decisions_of
+from promote.core.policy import Policy, Terms
+from promote.core.review import APPROVED, NOT_KNOWN, REJECTED, REQUESTED, Approved, NotApproved, Rejected, Review
 from promote.errors import IntegrityError, NotFound
-from promote.pipeline import push_bundle, review_model
+from promote.pipeline import push_bundle, review_model, standing
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.store import FakeStore
 from tests.fakes.world import DESK, GUARDED, TroubledServer, bench_of
@@ -57,6 +59,24 @@ def test_an_approval_that_lies_where_the_bundle_was_built_does_not_come_along(be
     stored, _, push = pushed(bench, tmp_path, GUARDED)
     review_model(stored.name, "v1", GUARDED, Review(state=APPROVED, by="ada", how="claimed"), bench)
     assert push().state == "pending"
+
+
+def test_what_was_approved_by_a_tag_counts_where_it_is_pushed_to_as_where_it_was_built_by_policy(bench, tmp_path):
+    stored, goal, push = pushed(bench, tmp_path, GUARDED)
+    taking = Policy(Terms(requests=True))
+    bench.policy = taking
+    bench.ledger.versions_of[stored.name][1].reviews["desk"] = Review(state=APPROVED)  # the tag, set by hand
+    assert isinstance(standing(stored, GUARDED, bench, meet=True), Approved)
+    assert bench.ledger.review(stored.name, 1, "desk").by == NOT_KNOWN
+    push()
+    assert isinstance(standing(stored, GUARDED, goal, meet=True), NotApproved)  # this policy takes no requests
+    goal = replace(goal, policy=taking)
+    assert isinstance(standing(stored, GUARDED, goal, meet=True), Approved)
+    assert isinstance(standing(stored, GUARDED, goal), Approved)
+    met = [d for _, d in decisions_of(goal.registry.referrers(stored), stored) if d.how == REQUESTED]
+    assert len(met) == 1
+    review_model(stored.name, "v1", GUARDED, Review(state=REJECTED, by="eve", how="claimed"), goal)
+    assert isinstance(standing(stored, GUARDED, goal, meet=True), Rejected)
 
 
 def test_a_digest_that_mlflow_did_not_record_is_not_sent(bench, tmp_path):

@@ -6,7 +6,9 @@ import click
 
 from promote.cli.handing import Handing, state_of
 from promote.cli.render import print_facts, print_json, print_refused, print_verdict, say
+from promote.cli.telling import tell
 from promote.core.passport import plain
+from promote.core.review import PENDING
 from promote.core.stages import Held
 from promote.core.verdict import Compatible, judge
 
@@ -28,6 +30,7 @@ def promote_bundle(
     handing: Handing,
 ) -> int:
     """Judges the bundle for the target and attaches the verdict to it; the exit code."""
+    from promote.adapters.settings import current_user
     from promote.pipeline import Chosen, choose, promote_further
 
     with wiring.world(target) as world:
@@ -47,6 +50,11 @@ def promote_bundle(
             handing.give(digest=stored.digest, verdict=verdict.word)
             return print_refused("model", verdict, "nothing was attached", as_json=as_json, reference=stored.reference)
         further = None if dry_run else promote_further(verdict, target, world)
+    if further and further.new:
+        tell(
+            wiring, "requested" if further.review == PENDING else "checked", name, target.name, by=current_user(),
+            version=stored.version, reference=stored.reference, reason=f"{verdict.word}, review {further.review}",
+        )  # fmt: skip
     handing.give(
         digest=stored.digest, reference=stored.reference, name=name, version=str(stored.version), verdict=verdict.word,
         **({"state": state_of(further.review)} if further else {}),

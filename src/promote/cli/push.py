@@ -10,6 +10,7 @@ from promote.cli.handing import Handing
 from promote.cli.model_bundle import say_next
 from promote.cli.progress import choose
 from promote.cli.render import CODES, print_facts, print_json, say
+from promote.cli.telling import tell
 from promote.core.names import printable
 from promote.core.review import Rejected
 
@@ -54,6 +55,7 @@ def command(
         from promote.cli.push_directory import push_directory
 
         return push_directory(config, subject, to, target_name, outputs=outputs, as_json=as_json, quiet=quiet)
+    from promote.adapters.settings import current_user
     from promote.pipeline import push_bundle
     from promote.wiring import open_wiring
 
@@ -68,6 +70,11 @@ def command(
     code = CODES[pushed.standing.word] if isinstance(pushed.standing, Rejected) else 0
     Handing(outputs=outputs).give(
         digest=received.stored.digest, reference=received.stored.reference, state=pushed.state
+    )  # fmt: skip
+    by, stored_there = current_user(), received.stored
+    tell(
+        wiring, "pushed", name, target_name, by=by, version=stored_there.version, reference=stored_there.reference,
+        reason=f"review {pushed.state}",
     )  # fmt: skip
     if as_json:
         print_json(

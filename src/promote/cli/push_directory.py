@@ -5,12 +5,14 @@ import click
 from promote.cli.handing import Handing
 from promote.cli.progress import choose
 from promote.cli.render import print_facts, print_json, print_refused, print_verdict, say
+from promote.cli.telling import tell
 
 
 def push_directory(
     config: str | None, path: str, to: str, target_name: str, *, outputs: str, as_json: bool, quiet: bool
 ) -> int:
     """Reads, judges and pushes; the exit code."""
+    from promote.adapters.settings import current_user
     from promote.core.cargo import same_goal
     from promote.core.directory import pack_directory
     from promote.core.passport import plain
@@ -36,6 +38,10 @@ def push_directory(
     Handing(outputs=outputs).give(
         digest=cargo.root.digest, reference=landed.reference, name=found.name, version=str(found.version),
         verdict=verdict.word,
+    )  # fmt: skip
+    tell(
+        wiring, "pushed", found.name, target_name, by=current_user(), version=found.version, reference=landed.reference,
+        reason="from a directory",
     )  # fmt: skip
     if as_json:
         print_json(

@@ -5,6 +5,7 @@ import click
 from promote.cli import options
 from promote.cli.progress import Silent
 from promote.cli.render import print_json, print_table, say
+from promote.cli.telling import tell
 from promote.core.events import LONGEST_REASON
 from promote.core.names import printable
 
@@ -33,6 +34,11 @@ def command(config: str | None, reference: str, registry: str, reason: str, as_j
         }
         for one in came.serves
     ]  # fmt: skip
+    for target in sorted({one["target"] for one in serves}) or [""]:  # where it is live somebody has something to type
+        tell(
+            wiring, "withdrawn", name, target, by=came.event.by, version=came.stored.version,
+            reference=came.stored.reference, reason=came.event.reason,
+        )  # fmt: skip
     if as_json:
         print_json(
             "withdraw", 0, reference=came.stored.reference, name=name, version=came.stored.version, by=came.event.by,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from promote.core.names import printable
 
 SCHEMA = "promote.notice/1"
-GRAVE = frozenset({"refused", "failed", "rejected"})
+GRAVE = frozenset({"refused", "failed", "rejected", "withdrawn"})
 _LONGEST = 1000
 
 
@@ -18,10 +18,11 @@ class Notice:
     """Something that happened.
 
     Args:
-        kind: ``pushed``, ``approved``, ``rejected``, ``deployed``, ``rolled-back``, ``restored``, ``refused`` or ``failed``.
+        kind: ``pushed``, ``requested``, ``checked``, ``approved``, ``rejected``, ``deployed``, ``rolled-back``, ``restored``,
+            ``withdrawn``, ``refused`` or ``failed``.
         at: when, RFC 3339 UTC.
         model: its name.
-        target: on or for which.
+        target: on or for which; empty where it is about all.
         by: who, as far as that is known.
         version: of the model; 0: not known.
         reference: ``repository@sha256:...``, or empty.
@@ -43,7 +44,8 @@ def sentence(notice: Notice) -> str:
     model = f"{notice.model} v{notice.version}" if notice.version else notice.model
     by = f" by {notice.by}" if notice.by else ""
     why = f": {notice.reason}" if notice.reason else ""
-    return printable(f"{model} {notice.kind} on {notice.target}{by}{why}", _LONGEST)
+    on = f" on {notice.target}" if notice.target else ""
+    return printable(f"{model} {notice.kind}{on}{by}{why}", _LONGEST)
 
 
 def body(notice: Notice) -> bytes:

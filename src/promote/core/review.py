@@ -169,7 +169,11 @@ def last_words(decisions: Iterable[Review], digest: str) -> tuple[Review, ...]:
 
 def is_request(case: Case, stored: Held) -> bool:
     """Whether somebody set the tag in MLflow to ``approved``; one is met once for a digest."""
-    asked = case.tag.state == APPROVED and not case.tag.by and case.tag.digest in ("", stored.digest)
+    nobody = case.tag.by in (
+        "",
+        NOT_KNOWN,
+    )  # not known: it was met elsewhere, and what was written of it did not come along
+    asked = case.tag.state == APPROVED and nobody and case.tag.digest in ("", stored.digest)
     return asked and not any(d.how == REQUESTED and d.digest == stored.digest for d in case.decisions)
 
 
