@@ -502,6 +502,9 @@ class Ledger(Protocol):
     def report(self, name: str, version: int, target: str, by: str, text: str) -> None:
         """Notes on the version what the agent of a host says of it, each host for itself."""
 
+    def models(self) -> tuple[str, ...]:
+        """Names of the models of which a version was promoted."""
+
     def events(self, name: str, version: int) -> Mapping[str, str]:
         """The events that lie on this version, **not** checked: key -> line, see ``core.chain.read_texts``.
 
@@ -545,6 +548,15 @@ class Store(Protocol):
 
     def models(self) -> tuple[str, ...]:
         """Names of all models this record knows."""
+
+    def kept(self, name: str, version: int) -> tuple[bytes, bytes, Mapping[str, str]]:
+        """Manifest and passport of a version that lies there, and its files: path in the bundle -> path on disk; verified.
+
+        Raises:
+            NotFound: it does not lie there any more.
+            IntegrityError: it is not what was placed.
+            InputError: its bytes lie on another machine.
+        """
 
     def staging(self, stored: Stored) -> AbstractContextManager[str]:
         """A private folder on the model repository's own file system to fetch into; it goes when the block ends."""

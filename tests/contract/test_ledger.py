@@ -141,6 +141,16 @@ def test_versions_are_those_that_were_recorded_newest_first(part, name):
     assert part.open().versions(name) == (2, 1)
 
 
+def test_the_models_are_those_of_which_something_was_promoted_also_when_it_was_withdrawn(part, name):
+    part.open().reserve(f"{name}-x", "id1", part.candidate())
+    part.recorded(name)
+    for _ in range(2):
+        models = part.open().models()
+        assert name in models
+        assert f"{name}-x" not in models
+        part.open().withdraw(name, 1, "ada", "bad")
+
+
 def test_a_recorded_version_waits_for_its_review(part, name):
     version = part.open().reserve(name, "id1", part.candidate())
     promotion = part.open().record(part.release(name, version), "id1", REPORT)

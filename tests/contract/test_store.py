@@ -123,6 +123,29 @@ def test_what_is_fetched_into_staging_can_be_placed_and_staging_goes(shop: Shop)
     assert shop.store.golden("m", 1)
 
 
+def test_what_lies_on_this_machine_is_handed_out_whole_and_verified(shop: Shop) -> None:
+    stored, files = shop.bundle("m", 1)
+    shop.store.place(stored, files)
+    shop.store.serve("m", (1,))  # which changes the config.pbtxt that Triton reads
+    if isinstance(shop.store, RemoteRepository):
+        with pytest.raises(InputError, match="not on this machine"):
+            shop.store.kept("m", 1)
+        return
+    manifest, passport, there = shop.store.kept("m", 1)
+    assert manifest == stored.manifest
+    assert {path: sha256(Path(at).read_bytes()) for path, at in there.items()} == {
+        path: blob.digest for path, blob in stored.files.items()
+    }
+    assert passport == Path(there["m/1/promote/passport.json"]).read_bytes()
+    with pytest.raises(NotFound):
+        shop.store.kept("m", 2)
+    if isinstance(shop.store, ModelRepository):
+        Path(there["m/1/model.onnx"]).chmod(0o644)
+        Path(there["m/1/model.onnx"]).write_bytes(b"x" * stored.files["m/1/model.onnx"].size)
+        with pytest.raises(IntegrityError, match=r"m/1/model\.onnx"):
+            shop.store.kept("m", 1)
+
+
 def test_staging_goes_when_the_block_fails(shop: Shop) -> None:
     with pytest.raises(ZeroDivisionError), shop.store.staging(shop.bundle("m", 1)[0]) as folder:
         raise ZeroDivisionError

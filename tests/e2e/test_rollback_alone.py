@@ -51,3 +51,20 @@ def test_a_rollback_needs_neither_registry_nor_mlflow_and_is_recorded_when_they_
     warnings = project("deploy", f"{name}:v1", "--target", "local", "--json").json["warnings"]
     assert [warning for warning in warnings if name in warning] == []  # this host serves other tests' models too
     assert alias() == 1
+    _back_from_the_disk(project, name)
+
+
+def _back_from_the_disk(project, name):
+    """The registry loses the model: MLflow still names it, and the host's disk gives it back, byte for byte."""
+    digest = project("list", name, "--json").json["bundles"][0]["digest"]
+    shutil.rmtree(project.folder / "bundles" / name)
+    told = project("fsck", "--json", code=6, failed=False).json  # of all models, whoever alone knows them
+    mine = {d["about"]: d["kind"] for d in told["differences"] if d["about"].startswith(f"{name} ")}
+    assert mine == {f"{name} v1": "not-in-registry", f"{name} v2": "not-in-registry"}
+    shown = project("fsck", name, "--target", "local", code=6, failed=False)
+    assert shown.out.count("promote fsck --repair --target local sends it from that host's disk") == 2
+    said = project("fsck", name, "--target", "local", "--repair")
+    assert said.err.count("sent from the host's disk") == 2
+    assert project("list", name, "--json").json["bundles"][0]["digest"] == digest
+    project("verify", f"{name}:v2")
+    project("deploy", f"{name}:v2", "--target", "local")

@@ -40,6 +40,21 @@ class FakeStore:
     def models(self) -> tuple[str, ...]:
         return tuple(sorted({line.name for line in self.record}))
 
+    def kept(self, name: str, version: int) -> tuple[bytes, bytes, Mapping[str, str]]:
+        if (model_name(name), version) not in self.placed:
+            raise NotFound(f"version {version} of {name} is not in the model repository")
+        stored, data = self.placed[name, version]
+        if wrong := [p for p, blob in stored.files.items() if sha256(data.get(p, b"")) != blob.digest]:
+            raise IntegrityError(f"{wrong[0]} was changed")
+        folder = Path(tempfile.mkdtemp())
+        for number, content in enumerate(data.values()):
+            (folder / str(number)).write_bytes(content)
+        return (
+            stored.manifest,
+            data[f"{name}/{version}/promote/passport.json"],
+            {path: str(folder / str(number)) for number, path in enumerate(data)},
+        )
+
     @contextmanager
     def staging(self, stored: Stored) -> Iterator[str]:
         folder = tempfile.mkdtemp()

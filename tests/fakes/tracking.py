@@ -156,6 +156,9 @@ class FakeLedger:
         if state == "live" and alias:
             self.aliases[name, target] = version
 
+    def models(self) -> tuple[str, ...]:
+        return tuple(sorted(name for name in self.versions_of if self.versions(name)))
+
     def events(self, name: str, version: int) -> Mapping[str, str]:
         return dict(self._version(name, version).events)
 

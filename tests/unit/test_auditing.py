@@ -5,13 +5,17 @@ from dataclasses import replace
 import pytest
 
 from promote.core.chain import EVENTS_TYPE, annotations_of, content_of, key_of
+from promote.core.config_again import config_again
 from promote.core.events import Actor, Kind, event_of, write_line
+from promote.core.layout import passport_of
+from promote.core.manifest import config_blob
+from promote.core.passport import sha256
 from promote.core.referrers import entry_of, pack_referrer, read_index, with_entries
 from promote.core.review import APPROVED, NotApproved, Review
-from promote.errors import Unavailable
+from promote.errors import IntegrityError, Unavailable
 from promote.pipeline import review_model, rollback
 from promote.pipeline.auditing import audit, audit_host
-from promote.pipeline.mending import mend, mend_host
+from promote.pipeline.mending import bring_back, lost, mend, mend_host
 from promote.pipeline.recalling import recall
 from promote.pipeline.withdrawing import withdraw
 from tests.fakes.registry import FakeRegistry
@@ -88,6 +92,58 @@ def test_bundles_do_not_come_from_mlflow_and_the_run_promoted_again_brings_the_s
     assert {kind for kind, _ in found(bench)} == {"events"}
     repair(bench)
     assert (found(bench), story(bench)) == ([], before)
+
+
+def bring(bench):
+    return bring_back("times", bench.store, bench.registry, bench.progress)
+
+
+def test_bundles_that_the_registry_lost_come_back_from_a_hosts_disk_with_all_that_mlflow_tells_of_them(bench):
+    before = story(bench)
+    digests = {v.digest for v in recall("times", bench.registry, bench.ledger).versions}
+    bench.registry = FakeRegistry()
+    assert found(bench) == [("not-in-registry", "times v1"), ("not-in-registry", "times v2")]
+    assert lost("times", bench.store, bench.registry) != ()
+    assert [(one.version, one.why) for one in bring(bench)] == [(1, ""), (2, "")]
+    assert lost("times", bench.store, bench.registry) == bring(bench) == ()
+    repair(bench)
+    assert (found(bench, host=True), story(bench)) == ([], before)
+    assert {bench.registry.find("times", f"v{n}").digest for n in (1, 2)} == digests
+    assert bench.deploy(1).live.version == 1
+
+
+def test_what_no_longer_is_what_was_placed_does_not_come_back_and_the_rest_does(bench):
+    stored, data = bench.store.placed["times", 1]
+    bench.store.placed["times", 1] = (stored, data | {"times/1/model.onnx": b"other bytes"})
+    bench.registry = FakeRegistry()
+    first, second = bring(bench)
+    assert first.why == "times/1/model.onnx was changed"
+    assert (second.version, second.why) == (2, "")
+    assert bench.registry.tags("times") == ("v2",)
+    del bench.store.placed["times", 1]
+    (pruned,) = bring(bench)
+    assert "is not in the model repository" in pruned.why
+
+
+def test_both_records_lost_are_rebuilt_from_a_host(bench):
+    bench.registry, bench.ledger = FakeRegistry(), FakeLedger()
+    bring(bench)
+    repair(bench)
+    mend_host("times", DESK, bench.store, bench)
+    assert found(bench, host=True) == []
+    assert bench.ledger.versions("times") == (2, 1)
+    assert [kind for _, kind in story(bench)] == ["deployed", "deployed"]
+
+
+def test_a_config_that_is_not_the_manifests_is_refused():
+    made = in_memory()
+    stored = made.promote(2.0).release.stored
+    passport = made.registry.read(stored, passport_of(stored))
+    assert sha256(config_again(stored, passport)) == config_blob(stored).digest
+    with pytest.raises(IntegrityError, match="cannot be made again"):
+        config_again(replace(stored, annotations={}), passport)
+    with pytest.raises(IntegrityError, match="tells no plan"):
+        config_again(stored, b"[]")
 
 
 def test_what_a_host_alone_knows_is_found_and_written(bench):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from promote.adapters.repository.disk import disk, scratch, sweep, sync
+from promote.adapters.repository.disk import disk, scratch, sweep, sync, verify
 from promote.adapters.repository.inspection import Digested, inspect_version
 from promote.adapters.repository.lock import hold
 from promote.adapters.repository.placement import place_version, write_config
@@ -24,7 +24,8 @@ from promote.adapters.repository.record import (
     write_told,
 )
 from promote.adapters.repository.samples import read_golden
-from promote.adapters.repository.shelf import Shelf, make_state, open_shelf
+from promote.adapters.repository.shelf import Shelf, make_state, on_disk, open_shelf, verify_version
+from promote.core.layout import PASSPORT
 from promote.core.names import MODEL_NAME, model_name
 from promote.core.parity import Tolerance
 from promote.core.stages import Deployed, Stored
@@ -66,6 +67,19 @@ class ModelRepository:
         with disk("list the models of the record"):
             names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
         return tuple(name for name in names if MODEL_NAME.fullmatch(name) and self.history(name))
+
+    def kept(self, name: str, version: int) -> tuple[bytes, bytes, Mapping[str, str]]:
+        """See ``promote.ports.Store``."""
+        shelf = open_shelf(self._root)
+        with disk(f"read version {version} of {model_name(name)}"):
+            files = on_disk(shelf, name, version)
+            verify_version(shelf, name, version)
+            notes = shelf.notes(name, version)
+            config = f"{name}/config.pbtxt"  # in the repository it names the versions that serve
+            verify(notes / "config.pbtxt", files[config], config)
+            places = {path: str(notes / "config.pbtxt" if path == config else shelf.root / path) for path in files}
+            passport = (shelf.root / name / str(version) / PASSPORT).read_bytes()
+            return (notes / "manifest.json").read_bytes(), passport, places
 
     @contextmanager
     def staging(self, stored: Stored) -> Iterator[str]:

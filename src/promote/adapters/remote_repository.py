@@ -69,6 +69,13 @@ class RemoteRepository:
         names = self._space.folders("state/models")
         return tuple(name for name in names if MODEL_NAME.fullmatch(name) and self.history(name))
 
+    def kept(self, name: str, version: int) -> tuple[bytes, bytes, Mapping[str, str]]:
+        """See ``promote.ports.Store``."""
+        raise InputError(
+            f"the bytes of {name} v{version} lie in {self._space.shown}, not on this machine",
+            hint="type it on that host, whose target names the folder",
+        )
+
     @contextmanager
     def staging(self, stored: Stored) -> Iterator[str]:
         """A folder on this machine, gone when the block ends; what killed deployments left there goes now."""

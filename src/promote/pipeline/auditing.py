@@ -1,6 +1,6 @@
 """Registry, MLflow and a host's record are held against each other. Not here: mending what differs (``mending``)."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from promote.core.chain import EVENTS, EVENTS_TYPE
 from promote.core.differences import REPAIR, Difference, Kind, of_chain, of_events, of_withdrawal
@@ -16,11 +16,18 @@ from promote.pipeline.recalling import Recalled, Version
 from promote.ports import Books, Store
 
 
-def audit(recalled: Recalled, books: Books) -> Iterator[Difference]:
-    """What registry and MLflow do not tell alike of a model; of one that is away nothing is said."""
+def audit(recalled: Recalled, books: Books, host: str = "", held: Collection[str] = ()) -> Iterator[Difference]:
+    """What registry and MLflow do not tell alike of a model; of one that is away nothing is said.
+
+    Args:
+        recalled: what they tell.
+        books: to read bytes and tags.
+        host: the target whose host was asked, if one was.
+        held: digests of bundles that lie on that host's disk.
+    """
     for version in recalled.versions:
         about = f"{recalled.name} v{version.number}"
-        yield from _of_places(about, recalled, version)
+        yield from _of_places(about, recalled, version, host if version.digest in held else "")
         if version.registry and version.mlflow:
             yield from of_events(about, version.registry, version.mlflow)
         chain = version.chain(recalled.name)
@@ -33,16 +40,17 @@ def audit(recalled: Recalled, books: Books) -> Iterator[Difference]:
             yield from _of_tags(about, recalled.name, version, books)
 
 
-def _of_places(about: str, recalled: Recalled, version: Version) -> Iterator[Difference]:
+def _of_places(about: str, recalled: Recalled, version: Version, host: str) -> Iterator[Difference]:
     if version.fault:
         yield Difference(Kind.UNREADABLE, about, version.fault, f"promote inspect {recalled.name}:v{version.number}")
     elif version.stored is None and "registry" not in recalled.away:
         built = [line.event for line in version.chain(recalled.name).lines if line.event.kind is Happened.BUILT]
         run = built[0].more.get("run", "RUN") if built else "RUN"
-        yield Difference(
-            Kind.NOT_IN_REGISTRY, about, f"MLflow recorded {version.digest}, which the registry has not",
-            f"the bytes are lost here: a backup has them, or promote model {run} makes the same again; then {REPAIR}",
-        )  # fmt: skip
+        remedy = f"the bytes are lost here: a host's disk (--target), a backup, or promote model {run} has them; then {REPAIR}"
+        if host:
+            remedy = f"{REPAIR} --target {host} sends it from that host's disk"
+        has = f"MLflow recorded {version.digest}, which the registry has not"
+        yield Difference(Kind.NOT_IN_REGISTRY, about, has, remedy, mendable=bool(host))
     if version.stored and version.mlflow is None and "mlflow" not in recalled.away:
         has = f"the registry has {version.stored.digest}, MLflow no such version"
         yield Difference(Kind.NOT_IN_MLFLOW, about, has, f"{REPAIR} makes it again", mendable=True)

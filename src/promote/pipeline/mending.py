@@ -1,26 +1,29 @@
 """Either record rebuilt from the other: what is missing is put where it is missing, and nothing is taken away or overwritten.
 
-Bytes of a bundle do not come from MLflow: the run promoted again gives the same ones, or they are lost.
+Bytes of a bundle do not come from MLflow: a host that has them gives them back, or the run promoted again.
 """
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from promote.core.chain import key_of, withdrawn
+from promote.core.config_again import config_again
 from promote.core.decisions import review_of
 from promote.core.events import Kind
 from promote.core.facts import Target
 from promote.core.history import served_at
 from promote.core.layout import passport_of
+from promote.core.manifest import read_manifest
 from promote.core.passport_summary import summary
 from promote.core.review import PENDING, Review, last_words
+from promote.errors import IntegrityError, Interrupted, NotFound, PromoteError
 from promote.pipeline.auditing import promotion_of
 from promote.pipeline.choosing import first_of
 from promote.pipeline.happening import deployments
 from promote.pipeline.recalling import Recalled, Version
 from promote.pipeline.recording import bring, keep
-from promote.ports import Books, Store
+from promote.ports import Books, Registry, Step, Store
 
 
 def mend(recalled: Recalled, books: Books) -> None:
@@ -70,6 +73,54 @@ def _serving_again(recalled: Recalled, books: Books) -> None:
     for one in served_at(events, "", datetime.now(UTC)):
         event = one.event
         books.ledger.deployed(recalled.name, event.version, event.target, event.bundle, "live")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version that a host has and the registry had not.
+
+    Args:
+        version: which.
+        digest: of its bundle.
+        why: why it could not be sent; empty where it was.
+    """
+
+    version: int
+    digest: str
+    why: str = ""
+
+
+def lost(name: str, store: Store, registry: Registry) -> tuple[tuple[int, str], ...]:
+    """Version and digest of what served on the host and is not in the registry any more; variants of an index are left out."""
+    gone = []
+    for version, digest in dict.fromkeys((d.version, d.digest) for d in store.history(name) if not d.release):
+        try:
+            registry.find(name, digest)
+        except NotFound:
+            gone.append((version, digest))
+    return tuple(gone)
+
+
+def bring_back(name: str, store: Store, registry: Registry, step: Step) -> tuple[Found, ...]:
+    """Sends what the registry lost from the host's disk, where every byte is what the manifest says.
+
+    The digest is that of the manifest, so what comes back is what served, or nothing does.
+    """
+    found = []
+    for version, digest in lost(name, store, registry):
+        try:
+            manifest, passport, files = store.kept(name, version)
+            stored = read_manifest(manifest, "this host", name)
+            if (stored.digest, stored.version) != (digest, version):
+                raise IntegrityError(f"the host keeps {stored.digest} as version {version}, its record says {digest}")
+            registry.receive(stored, files, config_again(stored, passport), step)
+        except Interrupted:
+            raise
+        except PromoteError as error:
+            found.append(Found(version, digest, error.message))
+        else:
+            found.append(Found(version, digest))
+    return tuple(found)
 
 
 def mend_host(name: str, target: Target, store: Store, books: Books) -> None:

@@ -25,7 +25,7 @@ from promote.adapters.tracking.tags import (
     target_tag,
     verdict_tag,
 )
-from promote.adapters.tracking.versions import ID_TAG, Versions, recorded, versions_of
+from promote.adapters.tracking.versions import ID_TAG, Versions, promoted, recorded, versions_of
 from promote.core.description import with_verdict
 from promote.core.load import Figures
 from promote.core.names import printable
@@ -214,6 +214,10 @@ class MlflowLedger:
         versions = self._versions(name)
         versions.tags(version)
         versions.tag(version, {agent_tag(target, by): printable(text, _LONGEST_REASON)})
+
+    def models(self) -> tuple[str, ...]:
+        """See ``promote.ports.Ledger``."""
+        return tuple(sorted(promoted(self._link())))
 
     def events(self, name: str, version: int) -> Mapping[str, str]:
         """See ``promote.ports.Ledger``."""

@@ -155,6 +155,13 @@ def recorded(link: Connection) -> Iterator[tuple[str, int, Mapping[str, str]]]:
             yield found.name, int(found.version), dict(found.tags)
 
 
+def promoted(link: Connection) -> frozenset[str]:
+    """The models of which a promotion was recorded, also those withdrawn since."""
+    search = partial(link.client.search_model_versions, "tags.`promote.digest` != ''")
+    found = (version.name for version in paged(link, "reading what was promoted", search))
+    return frozenset(name for name in found if MODEL_NAME.fullmatch(name))
+
+
 def versions_of(link: Connection, name: str) -> Versions:
     """The versions of ``name``.
 
