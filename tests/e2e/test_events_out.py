@@ -37,7 +37,7 @@ def test_a_release_is_told_from_push_to_refusal_and_silence_changes_nothing(tmp_
     assert "&lt;!channel&gt;" in receiver.taken[2]["text"]
     for _ in range(2):
         project("model", "told:v1", "--target", "pier", env=env)  # what was there already is not told again
-    project("push", "told:v1", "--from", "oci:bundles", "--registry", "oci:other", "--target", "quay", env=env)
+    project("push", "told:v1", "--from", "oci:bundles", "--registry", "oci:other", "--target", "quay", code=14, env=env)
     project("withdraw", "told:v1", "--reason", "drops ships in fog", env=env)
     assert [(told["type"], told["data"].get("target")) for told in receiver.taken[4:]] == [
         ("promote.requested", "pier"), ("promote.pushed", "quay"), ("promote.withdrawn", None),

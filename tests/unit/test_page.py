@@ -50,6 +50,7 @@ TAGS = {
     "style",
     "body",
     "div",
+    "section",
     "h1",
     "h2",
     "p",
