@@ -8,8 +8,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from promote.adapters.oci.buffers import CHUNK, Piece
 from promote.adapters.oci.carrying import collect
-from promote.adapters.oci.files import CHUNK, chunks_of, disk, verified
+from promote.adapters.oci.files import chunks_of, disk, verified
 from promote.adapters.oci.layout_index import Index, alone, find, read_layout, ref_name
 from promote.core.cargo import Cargo, variants_of
 from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, strict_json
@@ -82,7 +83,7 @@ class Archive:
             raise IntegrityError(f"the manifest {digest} has {size:,} bytes, expected {LARGEST_MANIFEST:,} at most")
         return b"".join(verified(self.stream(blob), blob, f"{self.repository}@{digest}"))
 
-    def stream(self, blob: Blob) -> Iterator[bytes]:
+    def stream(self, blob: Blob) -> Iterator[Piece]:
         """See ``BlobSource``."""
         name = f"blobs/sha256/{blob.digest.removeprefix('sha256:')}"
         if name not in self._at:

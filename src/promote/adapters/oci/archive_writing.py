@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from promote.adapters.oci.files import CHUNK, disk, room, source, sweep, write_whole
+from promote.adapters.oci.buffers import CHUNK, Piece
+from promote.adapters.oci.files import disk, room, source, sweep, write_whole
 from promote.adapters.oci.layout_index import MARK, REF_NAME
 from promote.core.cargo import Cargo, Landed, manifest_of
 from promote.core.manifest import INDEX_TYPE, types_of
@@ -109,7 +110,7 @@ def _memory(data: bytes) -> Blob:
     return Blob(sha256(data), len(data), data=data)
 
 
-def _tar(members: Mapping[str, Blob], step: Step) -> Iterator[bytes]:
+def _tar(members: Mapping[str, Blob], step: Step) -> Iterator[Piece]:
     done, total = 0, _size(members)
     for name, blob in members.items():
         info = tarfile.TarInfo(name)  # of user and group 0, without names; mode 0644, time 0

@@ -111,7 +111,7 @@ def _digested(path: Path, name: str) -> Blob:
         with hashing(size_of(path)) as (update, hexdigest):
             for chunk in chunks_of(path):
                 if not first:
-                    check_head(name, chunk[:4])
+                    check_head(name, bytes(chunk[:4]))
                     first = 1
                 update(chunk)
                 size += len(chunk)

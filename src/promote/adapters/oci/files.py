@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from promote.adapters.oci.buffers import Buffers, Piece
 from promote.adapters.oci.hashing import hashing
 from promote.core.names import printable
 from promote.core.stages import Blob
 from promote.errors import InputError, IntegrityError, PromoteError, Unavailable
 
-CHUNK = 1024 * 1024
-_FLUSH_EVERY = 16 * CHUNK
+_FLUSH_EVERY = 16 * 1024 * 1024
 _PARTIAL = ".partial-"
 _OLD_SECONDS = 60.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -53,7 +53,7 @@ def _told(doing: str, error: OSError) -> PromoteError:
     return Unavailable(message)
 
 
-def verified(chunks: Iterable[bytes], blob: Blob, what: str) -> Iterator[bytes]:
+def verified(chunks: Iterable[Piece], blob: Blob, what: str) -> Iterator[Piece]:
     """The same chunks, each held back until the next one is there and the last until size and digest are right.
 
     So a receiver that needs them all (a registry, a rename) never completes on wrong bytes, and no more than one byte
@@ -62,7 +62,8 @@ def verified(chunks: Iterable[bytes], blob: Blob, what: str) -> Iterator[bytes]:
     Raises:
         IntegrityError: too long, too short, or another digest.
     """
-    seen, held = 0, b""
+    seen = 0
+    held: Piece = b""
     with hashing(blob.size) as (update, hexdigest):
         for chunk in chunks:
             seen += len(chunk)
@@ -81,7 +82,7 @@ def verified(chunks: Iterable[bytes], blob: Blob, what: str) -> Iterator[bytes]:
         yield held
 
 
-def at_most(chunks: Iterable[bytes], most: int, what: str) -> Iterator[bytes]:
+def at_most(chunks: Iterable[Piece], most: int, what: str) -> Iterator[Piece]:
     """The same chunks, while they are no more than ``most`` bytes together.
 
     Raises:
@@ -95,7 +96,7 @@ def at_most(chunks: Iterable[bytes], most: int, what: str) -> Iterator[bytes]:
         yield chunk
 
 
-def counted(chunks: Iterable[bytes], told: Callable[[int], None]) -> Iterator[bytes]:
+def counted(chunks: Iterable[Piece], told: Callable[[int], None]) -> Iterator[Piece]:
     """The same chunks; ``told`` hears how many bytes the receiver has taken."""
     done = 0
     told(0)
@@ -105,7 +106,7 @@ def counted(chunks: Iterable[bytes], told: Callable[[int], None]) -> Iterator[by
         told(done)
 
 
-def _nowhere(blob: Blob) -> Iterator[bytes]:
+def _nowhere(blob: Blob) -> Iterator[Piece]:
     raise IntegrityError(f"{blob.digest} lies nowhere")
 
 
@@ -117,10 +118,10 @@ class Elsewhere(Blob):
         read: its pieces, unverified; called anew for each reading.
     """
 
-    read: Callable[[Blob], Iterator[bytes]] = field(default=_nowhere, repr=False, compare=False)
+    read: Callable[[Blob], Iterator[Piece]] = field(default=_nowhere, repr=False, compare=False)
 
 
-def source(blob: Blob) -> Iterator[bytes]:
+def source(blob: Blob) -> Iterator[Piece]:
     """The bytes of a blob that lies here or in another store, verified: a file may have changed since it was digested.
 
     Raises:
@@ -133,14 +134,14 @@ def source(blob: Blob) -> Iterator[bytes]:
     return verified(_read(Path(blob.path)), blob, f"{printable(blob.path)}, which was digested before,")
 
 
-def _read(path: Path) -> Iterator[bytes]:
+def _read(path: Path) -> Iterator[Piece]:
     try:
         yield from chunks_of(path)
     except FileNotFoundError as error:
         raise IntegrityError(f"{printable(str(path))} was digested and is gone since") from error
 
 
-def chunks_of(path: Path) -> Iterator[bytes]:
+def chunks_of(path: Path) -> Iterator[Piece]:
     """The pieces of a regular file.
 
     Raises:
@@ -158,16 +159,19 @@ def chunks_of(path: Path) -> Iterator[bytes]:
             raise IntegrityError(f"{printable(str(path))} is a link, expected a regular file") from error
     if handle < 0:
         raise FileNotFoundError(path)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
         os.close(handle)
         raise IntegrityError(f"{printable(str(path))} is not a regular file")
+    buffers = Buffers(found.st_size)
     with os.fdopen(handle, "rb", buffering=0) as file:
         while True:
+            buffer = buffers.take()
             with disk(f"read {printable(str(path))}"):
-                chunk = file.read(CHUNK)
-            if not chunk:
+                got = file.readinto(buffer)
+            if not got:
                 return
-            yield chunk
+            yield memoryview(buffer)[:got]
 
 
 def holds(path: Path, blob: Blob) -> bool:
@@ -206,7 +210,7 @@ def room(folder: Path, needed: int) -> None:
         )
 
 
-def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path, *, lasting: bool = True) -> None:
+def write_whole(goal: Path, chunks: Iterable[Piece], scratch: Path, *, lasting: bool = True) -> None:
     """Writes ``chunks`` to a temporary file, flushes it to the disk and names it ``goal`` by one rename.
 
     Args:
@@ -247,7 +251,7 @@ def write_whole(goal: Path, chunks: Iterable[bytes], scratch: Path, *, lasting: 
         raise
 
 
-def _write(handle: int, chunk: bytes) -> None:
+def _write(handle: int, chunk: Piece) -> None:
     left = memoryview(chunk)
     while left:
         left = left[os.write(handle, left) :]

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from promote.adapters.oci.buffers import Piece
+
 _LARGE = 8 * 1024 * 1024  # below, starting a thread costs more than it saves
-_AHEAD = 4  # chunks that may wait to be hashed
+_AHEAD = 4  # pieces that may wait to be hashed
 
 
 @contextmanager
-def hashing(size: int) -> Iterator[tuple[Callable[[bytes], object], Callable[[], str]]]:
+def hashing(size: int) -> Iterator[tuple[Callable[[Piece], object], Callable[[], str]]]:
     """What takes the next bytes, and what gives the hex digest of them all, to be called last and once.
 
     Args:
@@ -21,11 +23,19 @@ def hashing(size: int) -> Iterator[tuple[Callable[[bytes], object], Callable[[],
     if size < _LARGE:
         yield sha.update, sha.hexdigest
         return
-    waiting: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+    # Queues of C: a bounded one of Python's own costs more than hashing a tenth of the piece.
+    waiting, room = queue.SimpleQueue[Piece | None](), queue.SimpleQueue[None]()
+    for _ in range(_AHEAD):
+        room.put(None)
 
     def work() -> None:
-        while (chunk := waiting.get()) is not None:
-            sha.update(chunk)
+        while (piece := waiting.get()) is not None:
+            sha.update(piece)
+            room.put(None)
+
+    def update(piece: Piece) -> None:
+        room.get()
+        waiting.put(piece)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -36,7 +46,6 @@ def hashing(size: int) -> Iterator[tuple[Callable[[bytes], object], Callable[[],
         return sha.hexdigest()
 
     try:
-        yield waiting.put, hexdigest
+        yield update, hexdigest
     finally:
-        if thread.is_alive():
-            waiting.put(None)
+        waiting.put(None)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import requests
 
+from promote.adapters.oci.body import chunks
+from promote.adapters.oci.buffers import Piece
 from promote.adapters.oci.failures import PATIENT, Again, Patience
 from promote.adapters.oci.mount import Mounts, blobs_of, mount
 from promote.adapters.oci.origin import Origin, is_repository, media_type, parse_origin
 from promote.adapters.oci.pages import pages, texts
 from promote.adapters.oci.referrers import RemoteReferrers
 from promote.adapters.oci.store import BlobStore
-from promote.adapters.oci.transport import Transport, chunks
+from promote.adapters.oci.transport import Transport
 from promote.adapters.oci.upload import Place, Upload
 from promote.adapters.oci.upload_rate import measure
 from promote.adapters.oci.upload_resuming import Resuming
@@ -117,7 +119,7 @@ class Remote:
         """See ``BlobStore``."""
         return self._patience.during(lambda: measure(self._place))
 
-    def stream(self, blob: Blob) -> Iterator[bytes]:
+    def stream(self, blob: Blob) -> Iterator[Piece]:
         """See ``BlobStore``; where the connection breaks, goes on at the byte it had reached."""
         got, broke = 0, 0
         while True:
@@ -131,7 +133,7 @@ class Remote:
                 if broke > _MOST_BREAKS:
                     raise
 
-    def _from(self, blob: Blob, offset: int) -> Iterator[bytes]:
+    def _from(self, blob: Blob, offset: int) -> Iterator[Piece]:
         """The pieces of a blob from a byte on; a registry that knows no ranges sends all, and the start is dropped."""
         url = f"{self._root}/blobs/{digest(blob.digest)}"
         expected, asked = (frozenset({200, 206}), {"Range": f"bytes={offset}-"}) if offset else (frozenset({200}), {})

@@ -12,10 +12,11 @@ from typing import Annotated, TypeVar
 import requests
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from promote.adapters.oci.body import chunks
 from promote.adapters.oci.failures import Patience
 from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import Origin, media_type, parse_origin
-from promote.adapters.oci.transport import Transport, chunks
+from promote.adapters.oci.transport import Transport
 from promote.core.manifest import LARGEST_MANIFEST, MANIFEST_TYPE, misfit, strict_json
 from promote.core.names import DIGEST, digest, printable
 from promote.core.passport import sha256

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promote.adapters.oci.buffers import Piece
 from promote.adapters.oci.files import (
     at_most,
     chunks_of,
@@ -74,7 +75,7 @@ class Layout:
         """See ``BlobStore``."""
         return math.inf
 
-    def stream(self, blob: Blob) -> Iterator[bytes]:
+    def stream(self, blob: Blob) -> Iterator[Piece]:
         """See ``BlobStore``."""
         try:
             yield from chunks_of(self._blob(blob.digest))

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
+from promote.adapters.oci.body import chunks
 from promote.adapters.oci.failures import Patience
 from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import origin_of
-from promote.adapters.oci.transport import Transport, chunks
+from promote.adapters.oci.transport import Transport
 from promote.core.manifest import LARGEST_MANIFEST, strict_json
 from promote.errors import IntegrityError
 

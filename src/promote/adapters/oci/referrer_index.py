@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from promote.adapters.oci.body import chunks
 from promote.adapters.oci.failures import Patience
 from promote.adapters.oci.files import at_most
 from promote.adapters.oci.origin import media_type
 from promote.adapters.oci.store import BlobsGone
-from promote.adapters.oci.transport import chunks
 from promote.adapters.oci.upload import Place
 from promote.core.manifest import INDEX_TYPE, LARGEST_MANIFEST, MANIFEST_TYPE
 from promote.core.names import digest

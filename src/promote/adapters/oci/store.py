@@ -6,6 +6,7 @@ Not here: what a bundle is. ``registry`` builds the ``Registry`` port on this.
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from promote.adapters.oci.buffers import Piece
 from promote.core.stages import Blob
 from promote.errors import IntegrityError
 
@@ -21,8 +22,8 @@ class BlobSource(Protocol):
     def repository(self) -> str:
         """As ``Stored.repository`` prints it."""
 
-    def stream(self, blob: Blob) -> Iterator[bytes]:
-        """The stored bytes in pieces of at most 1 MiB, **not** verified: pass them through ``files.verified``.
+    def stream(self, blob: Blob) -> Iterator[Piece]:
+        """The stored bytes in small pieces, **not** verified: pass them through ``files.verified``.
 
         Raises:
             NotFound: no such blob.

@@ -15,7 +15,6 @@ import urllib3
 
 from promote.adapters.oci.auth import CONNECT_SECONDS, READ_SECONDS, RegistryAuth
 from promote.adapters.oci.failures import broken, refusal
-from promote.adapters.oci.files import CHUNK
 from promote.adapters.oci.line import Line
 from promote.adapters.oci.origin import Origin, origin_of, refuse_link_local, shown
 from promote.errors import InputError, IntegrityError, Unavailable
@@ -139,23 +138,3 @@ def drain(answer: requests.Response) -> None:
         if left is not None and left <= _SMALL:
             answer.raw.read(decode_content=False)
     answer.close()
-
-
-def chunks(answer: requests.Response) -> Any:
-    """The pieces of a response's body.
-
-    Raises:
-        Unavailable: the connection broke.
-    """
-    with answer:
-        while True:
-            try:
-                chunk = answer.raw.read(CHUNK, decode_content=False)
-            except (urllib3.exceptions.HTTPError, OSError):
-                raise Unavailable(
-                    f"the connection to {shown(answer.url)} broke",
-                    hint="run the same command again; finished files are kept",
-                ) from None
-            if not chunk:
-                return
-            yield chunk

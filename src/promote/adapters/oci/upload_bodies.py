@@ -5,6 +5,7 @@ They come in small parts, since the timeout of a socket counts for each: a slow 
 
 from collections.abc import Callable, Iterator
 
+from promote.adapters.oci.buffers import Piece
 from promote.adapters.oci.files import source
 from promote.core.stages import Blob
 
@@ -59,7 +60,7 @@ def pieces(blob: Blob, start: int, piece: int) -> Iterator[bytes]:
             held = held[piece:]
 
 
-def _from(blob: Blob, start: int) -> Iterator[bytes]:
+def _from(blob: Blob, start: int) -> Iterator[Piece]:
     """The bytes from ``start`` on, verified with those before."""
     ahead = start
     for chunk in source(blob):
@@ -68,7 +69,7 @@ def _from(blob: Blob, start: int) -> Iterator[bytes]:
         ahead = max(0, ahead - len(chunk))
 
 
-def _parts(data: bytes) -> Iterator[memoryview]:
+def _parts(data: Piece) -> Iterator[memoryview]:
     whole = memoryview(data)
     for start in range(0, len(whole), PART):
         yield whole[start : start + PART]
