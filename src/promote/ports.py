@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from promote.core.cargo import Cargo, Landed
+from promote.core.cargo import Cargo, Lacking, Landed
 from promote.core.engine_recipe import Order
 from promote.core.engine_record import Builder, Built
 from promote.core.events import Actor
@@ -415,6 +415,18 @@ class Goal(Protocol):
 
         Raises:
             IntegrityError: bytes that are not what their digest says, or another bundle has its name there.
+            InputError, AuthError, Unavailable: as the words say.
+        """
+
+
+class Place(Goal, Protocol):
+    """A goal that can be asked beforehand."""
+
+    def lacks(self, cargo: Cargo, step: Step) -> Lacking:
+        """What ``take`` would have to bring; nothing is written and no file is read.
+
+        Raises:
+            IntegrityError: another bundle has its name there.
             InputError, AuthError, Unavailable: as the words say.
         """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import uuid
@@ -103,6 +104,39 @@ def test_export_pipes_into_import_and_a_cut_pipe_is_refused(folder):
     assert b"is cut after" in cut.stderr or b"does not end" in cut.stderr
     work = folder / ".promote"
     assert not list(work.glob("work-*"))
+
+
+def test_a_dry_run_says_what_would_be_sent_and_writes_nothing(folder, registry, capsys):
+    there = f"http://{registry.host}/c{uuid.uuid4().hex[:8]}"
+
+    def weighed(source="oci:bundles/ner:v1", to=f"{there}/"):
+        assert run(["copy", source, to, "--dry-run", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    before = weighed()
+    assert run(["inspect", f"{there}/ner:v1"]) == 3
+    capsys.readouterr()
+    assert run(["copy", "oci:bundles/ner:v1", f"{there}/", "--json"]) == 0
+    copied = json.loads(capsys.readouterr().out)
+    assert before["reference"] == copied["reference"]
+    assert before["bytes"] == {"missing": copied["bytes"]["sent"], "there": 0}
+    assert sum(before["files"].values()) == copied["bytes"]["sent"]
+    after = weighed()
+    assert after["files"] == {}
+    assert after["bytes"] == {"missing": 0, "there": copied["bytes"]["sent"]}
+    assert before["takes_over"] is after["takes_over"] is False
+    beside = weighed(f"{there}/ner:v1", f"{there}-beside/")
+    assert (beside["takes_over"], beside["bytes"]) == (True, before["bytes"])
+
+
+def test_a_dry_run_refuses_what_a_copy_would(folder, registry, capsys):
+    there = f"http://{registry.host}/c{uuid.uuid4().hex[:8]}"
+    made(there, version=1)
+    for goal in (f"{there}/", f"{there}/bert", "127.0.0.1:1/x/"):
+        codes = [run(["copy", "oci:bundles/ner:v1", goal, "-q", *more]) for more in (["--dry-run"], [])]
+        said = capsys.readouterr().err.split("error: ")[1:]
+        assert codes[0] == codes[1] in (2, 5, 6), said
+        assert said[0].split("hint")[0].strip() == said[1].split("hint")[0].strip()
 
 
 def test_unreachable_and_unencrypted_are_told(folder, capsys):

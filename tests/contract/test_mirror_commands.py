@@ -56,6 +56,10 @@ def test_a_bundle_is_copied_to_a_bucket_and_held_against_the_manifest(
     code, out, err = typed("verify", reference, bucket, "--json")
     assert code == 6
     assert {one["kind"] for one in json.loads(out)["faults"]} == {"missing"}
+    code, out, err = typed("copy", reference, bucket, "--dry-run", "--json")
+    dry = json.loads(out)
+    assert (code, dry["bytes"]["missing"], dry["bytes"]["there"]) == (0, sum(dry["files"].values()), 0)
+    assert s3.client.list_objects_v2(Bucket=bucket.split("/")[2])["KeyCount"] == 0
     code, out, err = typed("copy", reference, bucket)
     assert code == 0, err
     assert out == f"oci:{Path.cwd()}/bundles/ner@{digest}\n"
@@ -65,6 +69,10 @@ def test_a_bundle_is_copied_to_a_bucket_and_held_against_the_manifest(
     told = json.loads(out)
     assert (code, told["mirror"], told["served"], told["digest"]) == (0, bucket, 1, digest)
     assert told["bytes"]["sent"] == 0
+    assert told["bytes"]["skipped"] == dry["bytes"]["missing"]
+    code, out, err = typed("copy", reference, bucket, "--dry-run")
+    assert (code, out) == (0, "")
+    assert "missing  0 bytes in 0 files" in err
     code, out, err = typed("verify", reference, bucket)
     assert (code, out) == (0, f"oci:{Path.cwd()}/bundles/ner@{digest}\n")
     name = bucket.removeprefix("s3://").partition("/")[0]

@@ -173,6 +173,8 @@ COPIED = {
     "copy": ("copy", "oci:bundles/ner:v2", "oci:copies/"),
     "copy-other": ("copy", "oci:bundles/ner:v2", "oci:copies/bert"),
     "copy-json": ("copy", "oci:bundles/ner:v1", "oci:copies/ner:v1", "--json"),
+    "copy-dry": ("copy", "oci:bundles/ner:v2", "oci:copies/", "--dry-run"),
+    "copy-dry-json": ("copy", "oci:bundles/ner:v1", "oci:copies/ner:v1", "--dry-run", "--json"),
     "copy-nothing": ("copy", "oci:bundles/ner:v3", "oci:copies/"),
     "copy-nowhere": ("copy", "oci:bundles/ner:v1", "ftp://copies/ner"),
     "copy-mirror-none": ("copy", "oci:bundles/ner:v1", "hf://acme"),

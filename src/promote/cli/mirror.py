@@ -7,12 +7,13 @@ from promote.cli.render import print_facts, print_json, print_table, say
 from promote.core.stages import Stored
 from promote.errors import IntegrityError
 from promote.pipeline import mirror_bundle, verify_mirror
+from promote.pipeline.mirroring import Lacked, weigh_mirror
 from promote.pipeline.pulling import one_of
 from promote.wiring import Wiring, open_wiring
 from promote.wiring.mirrors import mirror as open_mirror
 
 
-def copy_to(config: str | None, source: str, to: str, *, as_json: bool, quiet: bool) -> int:
+def copy_to(config: str | None, source: str, to: str, *, dry_run: bool, as_json: bool, quiet: bool) -> int:
     """Copies the bundle ``source`` to the mirror ``to``; the exit code."""
     from promote.wiring.places import origin, spoken_to
 
@@ -21,6 +22,8 @@ def copy_to(config: str | None, source: str, to: str, *, as_json: bool, quiet: b
     wanted = origin(wiring, source)[1]
     registry = wiring.registry_at(wanted.base)
     stored = one_of(registry.find(wanted.name, wanted.version), registry, "")
+    if dry_run:
+        return _weighed(stored, weigh_mirror(stored, registry, mirror, wiring.progress), mirror.shown, as_json, quiet)
     with wiring.work() as work:
         came = mirror_bundle(stored, registry, mirror, str(work), wiring.progress)
     if as_json:
@@ -34,6 +37,25 @@ def copy_to(config: str | None, source: str, to: str, *, as_json: bool, quiet: b
         told = {"sent": f"{came.sent:,} bytes, {came.skipped:,} there already", "serves": _served(stored, came.served)}
         print_facts(f"{stored.name} v{stored.version} is copied to {mirror.shown}", told)
     click.echo(stored.reference)
+    return 0
+
+
+def _weighed(stored: Stored, lacking: Lacked, shown: str, as_json: bool, quiet: bool) -> int:
+    missing = sum(blob.size for _, blob in lacking.todo)
+    if as_json:
+        print_json(
+            "copy", 0, dry_run=True, reference=stored.reference, digest=stored.digest, name=stored.name,
+            version=stored.version, mirror=shown, served=lacking.served,
+            files={path: blob.size for path, blob in lacking.todo},
+            bytes={"missing": missing, "there": lacking.there},
+        )  # fmt: skip
+        return 0
+    if not quiet:
+        say()
+        told = {"missing": f"{missing:,} bytes in {len(lacking.todo)} files", "there": f"{lacking.there:,} bytes"}
+        print_facts(f"{stored.name} v{stored.version} to {shown} (dry run: nothing was written)", told)
+    for path, blob in lacking.todo:
+        click.echo(f"{blob.size:>12}  {path}")
     return 0
 
 

@@ -101,6 +101,28 @@ class Landed:
     skipped: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """What a place has not of a cargo, and would be sent.
+
+    Args:
+        reference: ``repository@sha256:...``, as the cargo would be called there.
+        blobs: files and configs.
+        manifests: of the bundle, its variants and what refers to them.
+        takes_over: the place is in the same registry, which may take blobs over without a byte sent.
+    """
+
+    reference: str
+    blobs: tuple[Blob, ...]
+    manifests: tuple[Blob, ...]
+    takes_over: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(blob.size for blob in (*self.blobs, *self.manifests))
+
+
 def manifest_of(stored: Stored) -> Blob:
     """The manifest's bytes."""
     return Blob(stored.digest, len(stored.manifest), data=stored.manifest)

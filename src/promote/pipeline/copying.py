@@ -6,9 +6,9 @@ the registry that is deployed from (``pushing``).
 
 from dataclasses import dataclass
 
-from promote.core.cargo import Cargo, Landed, same_goal
+from promote.core.cargo import Cargo, Lacking, Landed, same_goal
 from promote.core.references import Reference
-from promote.ports import Goal, Origin, Progress
+from promote.ports import Goal, Origin, Place, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,14 @@ class Copied:
 
     cargo: Cargo
     landed: Landed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What would be copied, and what of it the place has not."""
+
+    cargo: Cargo
+    lacking: Lacking
 
 
 def copy_bundle(origin: Origin, source: Reference, goal: Goal, wanted: Reference, progress: Progress) -> Copied:
@@ -41,6 +49,25 @@ def copy_bundle(origin: Origin, source: Reference, goal: Goal, wanted: Reference
         landed = goal.take(cargo, step)
         step.say(f"{landed.sent:,} bytes sent, {landed.skipped:,} there already")
     return Copied(cargo=cargo, landed=landed)
+
+
+def weigh_copy(origin: Origin, source: Reference, place: Place, wanted: Reference, progress: Progress) -> Weighed:
+    """What ``copy_bundle`` would send; nothing is written.
+
+    Args:
+        origin, source, place, wanted, progress: as of ``copy_bundle``.
+
+    Raises:
+        InputError, NotFound, IntegrityError, AuthError, Unavailable: as ``copy_bundle``.
+    """
+    with progress.stage("collect", str(source)) as step:
+        cargo = origin.collect(source.name, source.version)
+        same_goal(cargo, wanted)
+        step.say(told(cargo))
+    with progress.stage("compare", f"{cargo.name} v{cargo.version}") as step:
+        lacking = place.lacks(cargo, step)
+        step.say(f"{lacking.size:,} bytes to send, {cargo.size - lacking.size:,} there already")
+    return Weighed(cargo=cargo, lacking=lacking)
 
 
 def told(cargo: Cargo) -> str:

@@ -51,6 +51,21 @@ class Mirrored:
     skipped: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacked:
+    """What a mirror has not of a bundle.
+
+    Args:
+        served: the version whose config lies there afterwards.
+        todo: path in the mirror and what belongs there, in the order in which it is sent.
+        there: bytes that are there already.
+    """
+
+    served: int
+    todo: tuple[tuple[str, Blob], ...]
+    there: int
+
+
 def verify_mirror(stored: Stored, source: Registry, mirror: Mirror, progress: Progress) -> Compared:
     """Every difference between what ``mirror`` holds of the bundle and its manifest; every byte there is read.
 
@@ -89,6 +104,20 @@ def mirror_bundle(stored: Stored, source: Registry, mirror: Mirror, folder: str,
         IntegrityError: a file that may not be in a bundle; the version is there as another bundle, or with files more;
             what lies there afterwards is not what was sent.
     """
+    lacked = weigh_mirror(stored, source, mirror, progress)
+    sent = _send(stored, source, mirror, list(lacked.todo), folder, progress) if lacked.todo else 0
+    return Mirrored(served=lacked.served, sent=sent, skipped=lacked.there)
+
+
+def weigh_mirror(stored: Stored, source: Registry, mirror: Mirror, progress: Progress) -> Lacked:
+    """What ``mirror_bundle`` would send, every byte that is there read; nothing is written.
+
+    Args:
+        stored, source, mirror, progress: as of ``mirror_bundle``.
+
+    Raises:
+        InputError, IntegrityError: as ``mirror_bundle``.
+    """
     name, version, config = stored.name, stored.version, config_path(stored.name)
     check_files(name, version, list(stored.files))
     read_config(source.read(stored, stored.files[config]), name)  # Triton reads it without promote in between
@@ -103,9 +132,8 @@ def mirror_bundle(stored: Stored, source: Registry, mirror: Mirror, folder: str,
     lacking = {one.path for one in before.differences}
     todo = [(path, blob) for path, blob in wanted.items() if path in lacking]
     todo += _card(stored, source, mirror) if before.served == version and mirror.carries_card else []
-    skipped = sum(blob.size for path, blob in wanted.items() if path not in lacking)
-    sent = _send(stored, source, mirror, todo, folder, progress) if todo else 0
-    return Mirrored(served=before.served, sent=sent, skipped=skipped)
+    there = sum(blob.size for path, blob in wanted.items() if path not in lacking)
+    return Lacked(served=before.served, todo=tuple(todo), there=there)
 
 
 def _send(

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 from promote.core.references import LAYOUT, Reference, parse_reference, scheme_of
 
 if TYPE_CHECKING:
-    from promote.ports import Goal, Origin
+    from promote.ports import Goal, Origin, Place
     from promote.wiring.parts import Parts
 
 
@@ -22,7 +22,7 @@ def origin(parts: Parts, text: str) -> tuple[Origin, Reference]:
     return parts.registry_at(wanted.base), wanted
 
 
-def goal(parts: Parts, text: str) -> tuple[Goal, Reference]:
+def goal(parts: Parts, text: str) -> tuple[Place, Reference]:
     """Where a bundle goes that is copied to ``text``, and what that says of its name and version.
 
     Raises:

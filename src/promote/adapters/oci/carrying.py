@@ -4,14 +4,16 @@ Bytes go from stream to stream and never lie in a file of ours; each blob is ver
 read at all. Not here: what belongs to a bundle (``core.cargo``).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from promote.adapters.oci import attached
 from promote.adapters.oci.files import Elsewhere
-from promote.adapters.oci.sending import names, put, send
+from promote.adapters.oci.moves import Move, move_all
+from promote.adapters.oci.sending import Told, names, put, send
 from promote.adapters.oci.store import BlobSource, BlobStore
-from promote.core.cargo import Attached, Cargo, Landed, parts_of, read_bundles, variants_of
+from promote.adapters.oci.upload_limits import refuse_too_large
+from promote.core.cargo import Attached, Cargo, Lacking, Landed, parts_of, read_bundles, variants_of
 from promote.core.manifest import config_blob
 from promote.core.matrix_rows import RegistryLimits
 from promote.core.passport import sha256
@@ -75,6 +77,35 @@ def take(cargo: Cargo, store: BlobStore, limits: RegistryLimits | None, step: St
     sent = send(store, cargo.blobs.values(), cargo.files, limits, step, cargo.size, publish)
     sent += sum(manifest.size for manifest in cargo.manifests if manifest.digest in missing)
     return Landed(reference=f"{store.repository}@{cargo.root.digest}", sent=sent, skipped=cargo.size - sent)
+
+
+def lacks(cargo: Cargo, store: BlobStore, limits: RegistryLimits | None, step: Step) -> Lacking:
+    """What ``take`` would bring; nothing is written. Limits of time are not asked: measuring them takes an upload.
+
+    Raises:
+        InputError: a file is too large for the registry.
+        IntegrityError, AuthError, Unavailable: as ``take``.
+    """
+    names(store, f"v{cargo.version}", cargo.root)
+    refuse_too_large(cargo.files, limits)
+    missing, lacking = _missing(cargo, store), list[Blob]()
+
+    def asking(blob: Blob) -> Callable[[Told], int]:
+        def work(_: Told) -> int:
+            if not store.has(blob):
+                lacking.append(blob)
+            return 0
+
+        return work
+
+    move_all([Move(blob.size, asking(blob)) for blob in cargo.blobs.values()], step, 0, cargo.size)
+    host = store.repository.partition("/")[0]
+    return Lacking(
+        reference=f"{store.repository}@{cargo.root.digest}",
+        blobs=tuple(sorted(lacking, key=lambda blob: blob.digest)),
+        manifests=tuple(manifest for manifest in cargo.manifests if manifest.digest in missing),
+        takes_over=host != "oci:" and cargo.repository.startswith(f"{host}/"),
+    )
 
 
 def _missing(cargo: Cargo, store: BlobStore) -> frozenset[str]:

@@ -17,7 +17,7 @@ from promote.adapters.oci.moves import Move, move_all
 from promote.adapters.oci.origin import parse_origin
 from promote.adapters.oci.sending import Told, names, publish, send
 from promote.adapters.oci.store import BlobStore
-from promote.core.cargo import Cargo, Landed
+from promote.core.cargo import Cargo, Lacking, Landed
 from promote.core.faults import Audit
 from promote.core.manifest import config_blob, pack, read_manifest
 from promote.core.matrix_rows import RegistryLimits
@@ -219,6 +219,10 @@ class OciRegistry:
     def take(self, cargo: Cargo, step: Step) -> Landed:
         """See ``promote.ports.Goal``."""
         return carrying.take(cargo, self._at(cargo.name), self._limits, step)
+
+    def lacks(self, cargo: Cargo, step: Step) -> Lacking:
+        """See ``promote.ports.Place``."""
+        return carrying.lacks(cargo, self._at(cargo.name), self._limits, step)
 
     def _at(self, name: str) -> BlobStore:
         if name not in self._stores:
