@@ -141,11 +141,15 @@ def _send(
 ) -> int:
     title = f"{stored.name} version {stored.version}, {stored.digest}"
     with progress.stage("fetch", f"from {stored.repository}") as step:
-        files = source.fetch(stored, folder, step)
+        wanted = dict(todo)
+        files = source.fetch(
+            replace(stored, files={p: b for p, b in stored.files.items() if p in wanted}), folder, step
+        )
     with progress.stage("send", f"{len(todo)} files to {mirror.shown}") as step:
         here = [(path, replace(blob, path=files[path]) if path in files else blob) for path, blob in todo]
         sent = mirror.send(here, title, step)
-        step.say(f"{sent:,} bytes sent")
+        rest = sum(blob.size for _, blob in todo) - sent
+        step.say(f"{sent:,} bytes sent" + (f", {rest:,} had arrived before" if rest > 0 else ""))
     with progress.stage("read", f"back from {mirror.shown}") as step:
         there = mirror.digests({path: blob.size for path, blob in todo}, step)
         for path, blob in todo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promote.adapters.settings import current_user
+from promote.adapters.work_folder import work_folder
 from promote.core.facts import Target
 from promote.errors import InputError
 from promote.wiring.hosts import Hosts
@@ -200,8 +200,8 @@ class Parts(Hosts):
     @contextmanager
     def work(self) -> Iterator[Path]:
         """A folder of this command's own, gone when it ends."""
-        with tempfile.TemporaryDirectory(prefix="work-", dir=self.work_root()) as work:
-            yield Path(work)
+        with work_folder(self.work_root()) as work:
+            yield work
 
     def work_root(self) -> Path:
         """Where work folders are made; it is there."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promote.adapters.settings import load_settings
+from promote.adapters.work_folder import work_folder
 from promote.core.facts import Target
 from promote.core.matrix import Matrix
 from promote.errors import ExportError
@@ -46,26 +44,8 @@ class Wiring(Subjects):
     @contextmanager
     def world(self, target: Target) -> Iterator[World]:
         """All parts for one story; its work folder goes when the story ends, but for the logs of a failed export."""
-        work = Path(tempfile.mkdtemp(prefix="work-", dir=self.work_root()))
-        try:
+        with work_folder(self.work_root(), logs_after=ExportError) as work:
             yield LazyWorld(self, target, work)
-        except ExportError:
-            _keep_logs(work)  # the message points to them
-            raise
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _keep_logs(work: Path) -> None:
-    """Removes everything but the children's logs: a failed export leaves no copy of a model behind."""
-    for path in sorted(work.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError):  # a log lies in it
-                path.rmdir()
-        elif path.suffix != ".log":
-            path.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)
