@@ -1,8 +1,8 @@
 """The body of an answer, in pieces of memory that is used again.
 
 urllib3 makes fresh memory for each piece and asks the system several times for it; here http.client's own response, which urllib3
-wraps, reads into memory of ours, and a long body that comes over a plain socket is waited for a whole piece at a time. That
-cut the processor time of a pull by a third (docs/performance.md). Not here: what is asked (``transport``), and whether the
+wraps, reads into memory of ours, and a long body that comes over a plain socket is waited for a whole piece at a time. Figures:
+docs/performance.md. Not here: what is asked (``transport``), and whether the
 bytes are right (``files.verified``).
 """
 
