@@ -24,7 +24,10 @@ from tests.fakes.factory import log_run
 from tests.parts.registry import free_port
 from tests.parts.restarts import Daemon, TritonDaemon, mlflow_daemon, registry_daemon
 
-pytestmark = [pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.triton, pytest.mark.registry, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.e2e, pytest.mark.mlflow, pytest.mark.triton, pytest.mark.registry, pytest.mark.slow,
+    pytest.mark.timeout(900),  # what starts and promotes here took 260 s on a host with a load of 20
+]  # fmt: skip
 
 HERE = 'device = "cpu"\nonnxruntime = "installed"\ntriton = "24.10"\n'
 NAME = "sync-ner"
@@ -255,7 +258,19 @@ def test_a_second_host_of_the_same_target_brings_it_too_and_says_so_for_itself(
         assert project("sync", "--target", "harbour", "--once").out.endswith(f"@{site.digests[desired]}\n")
         import tritonclient.http as wire
 
-        assert wire.InferenceServerClient(second.running.http).is_model_ready(NAME, str(desired))
+        there = wire.InferenceServerClient(second.running.http)
+        assert there.is_model_ready(NAME, str(desired))
+        other = 1 if desired == 2 else 2
+        site.want(other)  # one alias, followed by both hosts; neither moves it
+        for host in (site.project, project):
+            assert host("sync", "--target", "harbour", "--once").out.endswith(f"@{site.digests[other]}\n")
+            assert int(site.client.get_model_version_by_alias(NAME, "harbour").version) == other
+        assert site.answers(other)
+        assert there.is_model_ready(NAME, str(other))
+        project("rollback", NAME, "--target", "harbour")  # typed on one of them: what is desired of both
+        assert site.project("sync", "--target", "harbour", "--once").out.endswith(f"@{site.digests[desired]}\n")
+        assert site.answers(desired)
+        assert there.is_model_ready(NAME, str(desired))
     finally:
         second.kill()
 
