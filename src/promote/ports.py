@@ -20,7 +20,7 @@ from promote.core.load import Cell, Figures, Measured
 from promote.core.matrix import Matrix
 from promote.core.parity import Tolerance
 from promote.core.policy import Policy
-from promote.core.promotion_run import PromotionRun
+from promote.core.promotion_run import Compared, PromotionRun
 from promote.core.referrers import Referrer
 from promote.core.review import Review
 from promote.core.serving import Template
@@ -470,6 +470,15 @@ class Ledger(Protocol):
             NotFound: no such version.
         """
 
+    def further(self, stored: Held, target: str, told: Compared, report: bytes) -> str:
+        """The run of a promotion for a further target among those that can be compared, with its report; its id.
+
+        The same again completes the same run. Empty where the version was made of no training run.
+
+        Raises:
+            NotFound: no such version.
+        """
+
     def measured(self, figures: Figures) -> bool:
         """Adds figures under load to the run of the promotion; false where that version has none.
 
@@ -477,8 +486,8 @@ class Ledger(Protocol):
             NotFound: no such version.
         """
 
-    def redraw(self, name: str, version: int, digest: str, draw: Callable[[bytes], bytes]) -> bool:
-        """Replaces the promotion's report, and the page of it on this machine, by what ``draw`` makes of it.
+    def redraw(self, figures: Figures, draw: Callable[[bytes], bytes]) -> bool:
+        """Replaces the report of the promotion for the figures' target, and its page on this machine, by what ``draw`` makes of it.
 
         False where that version has no report, or is of another digest.
 

@@ -14,6 +14,7 @@ from promote.adapters.tracking.ledger import open_ledger
 from promote.core.facts import ModelFacts, Target
 from promote.core.load import Cell, Figures, Measured
 from promote.core.parity import OutputDifference, ParityProven, Tolerance
+from promote.core.promotion_run import Compared
 from promote.core.review import Review
 from promote.core.stages import Candidate, Proven, Release, Run, SourceModel
 from promote.core.standing import Desired
@@ -434,14 +435,17 @@ def test_figures_under_load_are_added_to_the_run_of_the_very_bundle(part, name):
 def test_the_report_is_drawn_anew_for_the_very_bundle_and_all_else_stays(part, name, tmp_path):
     version, release = part.recorded(name)
     ledger = replace(part.open(), reports=tmp_path) if part.uri else part.open()
-    digest = release.stored.digest
-    assert ledger.redraw(name, version, digest, lambda page: page + b"<p>drawn</p>")
+    figures = Figures(
+        name=name, version=version, digest=release.stored.digest, target="calypso", triton="2.51.0", when="", by="",
+        case="typical", seconds=2.0, cells=(),
+    )  # fmt: skip
+    assert ledger.redraw(figures, lambda page: page + b"<p>drawn</p>")
     seen = []
-    assert ledger.redraw(name, version, digest, lambda page: seen.append(page) or page)
+    assert ledger.redraw(figures, lambda page: seen.append(page) or page)
     assert seen == [REPORT["report.html"] + b"<p>drawn</p>"]
-    assert not ledger.redraw(name, version, "sha256:" + "0" * 64, lambda page: b"of another bundle")
+    assert not ledger.redraw(replace(figures, digest="sha256:" + "0" * 64), lambda page: b"of another bundle")
     with pytest.raises(NotFound):
-        ledger.redraw(name, 99, digest, lambda page: page)
+        ledger.redraw(replace(figures, version=99), lambda page: page)
     if part.uri:
         assert (tmp_path / f"{name}-v{version}.html").read_bytes() == seen[0]
         import mlflow
@@ -449,6 +453,37 @@ def test_the_report_is_drawn_anew_for_the_very_bundle_and_all_else_stays(part, n
         (run,) = promotions(part, name, version)
         there = mlflow.MlflowClient(part.uri).list_artifacts(run.info.run_id)
         assert {artifact.path for artifact in there} == set(REPORT)
+
+
+def test_a_promotion_for_a_further_target_is_a_run_of_its_own_with_its_report(part, name, tmp_path):
+    version, release = part.recorded(name)
+    ledger = replace(part.open(), reports=tmp_path) if part.uri else part.open()
+    told = Compared(params={"verdict": "degraded", "target": "quay"}, metrics={"parity/max_abs": 1e-5},
+                    tags={"promote.model": name, "promote.version": str(version), "promote.target": "quay"})  # fmt: skip
+    run_id = ledger.further(release.stored, "quay", told, b"<p>for quay</p>")
+    assert run_id
+    assert ledger.further(release.stored, "quay", told, b"<p>for quay</p>") == run_id
+    ledger.judged(name, version, "quay", "degraded")
+    figures = Figures(
+        name=name, version=version, digest=release.stored.digest, target="quay", triton="2.51.0", when="", by="",
+        case="typical", seconds=2.0, cells=(),
+    )  # fmt: skip
+    seen = []
+    assert ledger.redraw(figures, lambda page: seen.append(page) or page)
+    assert ledger.redraw(replace(figures, target="calypso"), lambda page: seen.append(page) or page)
+    assert seen == [b"<p>for quay</p>", REPORT["report.html"]]
+    with pytest.raises(NotFound):
+        ledger.further(replace(release.stored, version=99), "quay", told, b"")
+    if part.uri:
+        import mlflow
+
+        runs = {run.data.params["target"]: run for run in promotions(part, name, version)}
+        assert set(runs) == {"calypso", "quay"}
+        assert runs["quay"].info.run_id == run_id
+        assert runs["quay"].data.metrics == {"parity/max_abs": 1e-5}
+        page = mlflow.MlflowClient(part.uri, part.uri).get_model_version(name, str(version))
+        assert page.tags["promote.run.quay"] == run_id
+        assert (tmp_path / f"{name}-v{version}-for-quay.html").read_bytes() == b"<p>for quay</p>"
 
 
 def test_the_alias_of_the_target_follows_the_live_version(real, name):

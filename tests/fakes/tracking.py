@@ -85,12 +85,19 @@ class FakeLedger:
         version.figures = under_load(figures)
         return True
 
-    def redraw(self, name: str, version: int, digest: str, draw: Callable[[bytes], bytes]) -> bool:
-        there = self._version(name, version)
-        if not there.report.get("report.html") or there.digest != digest:
+    def redraw(self, figures: Figures, draw: Callable[[bytes], bytes]) -> bool:
+        there = self._version(figures.name, figures.version)
+        name = f"report-{figures.target}.html" if f"report-{figures.target}.html" in there.report else "report.html"
+        if not there.report.get(name) or there.digest != figures.digest:
             return False
-        there.report["report.html"] = draw(there.report["report.html"])
+        there.report[name] = draw(there.report[name])
         return True
+
+    def further(self, stored: Held, target: str, told: Compared, report: bytes) -> str:
+        run_id = f"{stored.digest[7:19]}-{target}"
+        self._version(stored.name, stored.version).report[f"report-{target}.html"] = report
+        self.runs.setdefault(run_id, told)
+        return run_id
 
     def record(
         self,

@@ -198,8 +198,8 @@ def test_a_further_target_gets_evidence_on_the_same_digest_and_waits_for_its_rev
     bench.log.clear()
     promoted = further(bench, HARBOUR)
     assert bench.log == [
-        "registry.resolve", "ledger.review", "registry.referrers", "registry.attach", *KEPT, "ledger.judged",
-        "ledger.decide",
+        "registry.resolve", "ledger.review", "registry.referrers", "registry.attach", *KEPT,
+        "registry.read", "registry.read", "ledger.desired", "ledger.further", "ledger.judged", "ledger.decide",
     ]  # fmt: skip
     assert (promoted.new, promoted.review, promoted.verdict.subject) == (True, "pending", stored)
     assert bench.ledger.versions_of["times"][1].verdicts == {"harbour": "compatible"}
@@ -215,6 +215,26 @@ def test_a_further_target_gets_evidence_on_the_same_digest_and_waits_for_its_rev
     assert evidence["target"]["name"] == "harbour"
     assert isinstance(bench.deploy(1, HARBOUR), NotApproved)
     assert kinds(bench) == ["built", "checked", "pushed", "checked", "requested", "refused"]
+
+
+def test_a_further_target_has_a_run_to_compare_and_a_report_against_what_serves_there(bench):
+    bench.promote(2.0)
+    stored = bench.promote(3.0).release.stored
+    bench.deploy(1, DESK)
+    bench.ledger.aliases["times", "harbour"] = 1
+    subject = replace(stored)
+    verdict = judge(subject, "harbour", (Finding(rule="drift", outcome=Outcome.DEGRADED, has="<b>older</b>"),))
+    promote_further(verdict, HARBOUR, bench)
+    (run,) = [told for told in bench.ledger.runs.values() if told.params["target"] == "harbour"]
+    (first,) = [t for t in bench.ledger.runs.values() if t.params["target"] == "desk" and t.params["version"] == "2"]
+    assert run.params["verdict"] == "degraded"
+    same = ("model", "version", "digest", "source_run", "format", "precision")
+    assert {name: run.params.get(name) for name in same} == {name: first.params.get(name) for name in same}
+    assert run.metrics["bytes/size"] == first.metrics["bytes/size"]
+    assert run.metrics["parity/max_abs"] == first.metrics["parity/max_abs"]
+    page = bench.ledger.versions_of["times"][2].report["report-harbour.html"].decode()
+    for words in ("times v2 for harbour", "Version 1 serves.", "&lt;b&gt;older&lt;/b&gt;", '<section id="load">'):
+        assert words in page
 
 
 def test_the_same_verdict_again_attaches_nothing_and_another_one_does(bench):

@@ -34,7 +34,7 @@ def description(release: Release, run: PromotionRun | None, new: Compared | None
             f"**{bundle.verdict.word}** with **{bundle.target.name}**, as promote checked it.",
             "",
             _HEAD,
-            _row(bundle.target.name, bundle.verdict.word),
+            _cells(escaped(bundle.target.name), escaped(bundle.verdict.word)),
             "",
             *(f"- **{name}**: {value}" for name, value in facts.items()),
             f"- **bundle**: `{release.stored.reference}`",
@@ -49,9 +49,13 @@ def description(release: Release, run: PromotionRun | None, new: Compared | None
     )
 
 
-def with_verdict(text: str, target: str, word: str) -> str:
-    """The page with a row for a further target, or with that target's row as it is now."""
-    row, known = _row(target, word), re.compile(rf"^\| {re.escape(escaped(target))}&ensp; \| .*$", re.MULTILINE)
+def with_verdict(text: str, target: str, word: str, run_id: str = "") -> str:
+    """The page with a row for a further target, or with that target's row as it is now; ``run_id`` is of its promotion."""
+    shown = f"[{escaped(word)}](#/runs/{run_id})" if re.fullmatch(r"\w{1,64}", run_id, re.ASCII) else escaped(word)
+    row, known = (
+        _cells(escaped(target), shown),
+        re.compile(rf"^\| {re.escape(escaped(target))}&ensp; \| .*$", re.MULTILINE),
+    )
     if known.search(text):
         return known.sub(lambda _: row, text, count=1)
     return text.replace(_HEAD, f"{_HEAD}\n{row}", 1)
@@ -60,10 +64,6 @@ def with_verdict(text: str, target: str, word: str) -> str:
 def escaped(text: str) -> str:
     """One line that Markdown shows as it is."""
     return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", printable(text, 400))
-
-
-def _row(target: str, word: str) -> str:
-    return _cells(escaped(target), escaped(word))
 
 
 def _cells(*told: str) -> str:

@@ -60,7 +60,7 @@ def with_load(report: bytes, figures: tuple[Figures, ...], digest: str) -> bytes
         figures: of at most two bundles, at least one.
         digest: of the bundle that the page is about.
     """
-    section = ET.tostring(_under_load(figures, digest), encoding="unicode", method="html").encode()
+    section = ET.tostring(under_load(figures, digest), encoding="unicode", method="html").encode()
     before, begins, rest = report.partition(_LOAD)
     if begins:
         return before + section + rest.partition(b"</section>")[2]
@@ -68,8 +68,8 @@ def with_load(report: bytes, figures: tuple[Figures, ...], digest: str) -> bytes
     return before + section + begins + rest if begins else report
 
 
-def _under_load(figures: tuple[Figures, ...], digest: str) -> ET.Element:
-    """A place of its own, so that it is found again; empty until something was measured."""
+def under_load(figures: tuple[Figures, ...], digest: str) -> ET.Element:
+    """A section of a report with a place of its own, so that it is found again; empty until something was measured."""
     place = el("section", id="load")
     if figures:
         place.append(el("h2", f"Under load on {figures[0].target}"))
@@ -123,7 +123,7 @@ def _sections(release: Release, beside: Beside) -> Iterator[ET.Element]:
     yield live_section(bundle.version, beside.new) if beside.new else el("p", printable(beside.why, 400))
     yield el("h2", "Compatibility")
     yield findings_table(bundle.verdict.findings)
-    yield _under_load(beside.figures, release.stored.digest)
+    yield under_load(beside.figures, release.stored.digest)
     yield el("h2", "Why this export")
     yield table(("taken", "ruled out"), ((said_lines(plan.reasons), said_lines(plan.ruled_out)),))
     yield el("h2", "Where it comes from")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from promote.core.load import Figures
 from promote.core.names import printable
-from promote.core.stages import Release, Run
+from promote.core.stages import Held, Release, Run
 
 _NO_NAME = re.compile(r"[^\w .-]", re.ASCII)
 _LONGEST_NAME = 200  # MLflow takes 250 characters
@@ -46,6 +46,27 @@ class Compared:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherTold:
+    """A stored bundle, and what its passport tells of it.
+
+    Args:
+        stored: the bundle, or the index that it is a variant of.
+        metrics: of the training run.
+        parity: largest absolute difference.
+        size: of its files, bytes.
+        format: of the model.
+        precision: of it.
+    """
+
+    stored: Held
+    metrics: Mapping[str, float]
+    parity: float
+    size: int
+    format: str
+    precision: str
+
+
 def run_name(release: Release) -> str:
     """``ner v3 for calypso``."""
     bundle = release.bundle
@@ -64,6 +85,12 @@ def run_note(release: Release) -> str:
             f"Made of [training run {run.run_id}]({training_page(run)}). The report is among the artifacts: `report.html`.",
         ]
     )
+
+
+def further_note(stored: Held, word: str) -> str:
+    """What the page of a run for a further target says first, Markdown."""
+    page = f"[{stored.name} version {stored.version}](#/models/{stored.name}/versions/{stored.version})"
+    return f"{page}, promoted for a further target: **{printable(word)}**. The report is among the artifacts: `report.html`."
 
 
 def training_page(run: Run) -> str:
@@ -111,6 +138,33 @@ def compared(release: Release, seconds: Mapping[str, float]) -> Compared:
             "promote.verdict": bundle.verdict.word,
             "promote.source_run": printable(run.run_id),
         },
+    )
+
+
+def compared_further(further: FurtherTold, verdict: str, target: str, matrix: str) -> Compared:
+    """The same of a bundle that was promoted for a further target: by what it says of itself, the stages of its making left out.
+
+    Args:
+        further: the bundle, and what its passport tells.
+        verdict: word of the verdict with that target.
+        target: its name.
+        matrix: digest of the matrix that judged.
+    """
+    stored = further.stored
+    params = {
+        "model": stored.name, "version": str(stored.version), "target": target, "verdict": verdict,
+        "format": further.format, "precision": further.precision, "digest": stored.digest,
+        "source_run": stored.annotations.get("io.promote.run-id", ""), "matrix": matrix,
+    }  # fmt: skip
+    names = ("digest", "model", "version", "target", "verdict", "source_run")
+    return Compared(
+        params={name: printable(value, 500) for name, value in params.items() if value},
+        metrics=_finite(
+            {"parity/max_abs": further.parity, "bytes/size": float(further.size)}
+            | {f"task/{_name(name)}": further.metrics[name] for name in sorted(further.metrics)[:_MOST_TASK_METRICS]}
+        ),
+        tags={"promote.reference": printable(stored.reference, 1000)}
+        | {f"promote.{name}": printable(params[name], 500) for name in names if params[name]},
     )
 
 

@@ -95,9 +95,7 @@ def _compared(figures: Figures, former: Figures | None, world: World) -> tuple[s
         try:
             there = world.ledger.measured(figures)
             known = (figures, former) if former else (figures,)
-            drawn = there and world.ledger.redraw(
-                figures.name, figures.version, figures.digest, lambda page: with_load(page, known, figures.digest)
-            )
+            drawn = there and world.ledger.redraw(figures, lambda page: with_load(page, known, figures.digest))
         except PromoteError as error:
             step.say("failed")
             return (f"MLflow was not told: {error.message}",)

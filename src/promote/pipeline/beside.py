@@ -17,22 +17,35 @@ def beside(release: Release, run: PromotionRun, world: World) -> Beside:
 
     Nothing serves as far as MLflow knows where no version carries the target's alias.
     """
-    bundle = release.bundle
+    return beside_told(release.stored, told_of(release), release.bundle.target, run, world)
+
+
+def beside_told(stored: Held, told: Told, target: Target, run: PromotionRun | None, world: World) -> Beside:
+    """The same of a bundle that is stored; ``told`` is what it says of itself."""
     new, why = None, ""
     figures: tuple[Figures, ...] = ()
     try:
-        live = _live(release.stored, bundle.target, world)
-        new = compare_told(told_of(release), live) if live else None
-        figures = world.figures.of(bundle.target.name, bundle.name)
-        why = "" if live else f"nothing else serves on {bundle.target.name}, as far as MLflow knows"
+        live = _live(stored, target, world)
+        new = compare_told(told, live) if live else None
+        figures = world.figures.of(target.name, stored.name)
+        why = "" if live else f"nothing else serves on {target.name}, as far as MLflow knows"
     except PromoteError as error:
-        why = f"what serves on {bundle.target.name} is not compared: {error.message}"
-    wanted = {release.stored.digest, new.digest if new else ""}
+        why = f"what serves on {target.name} is not compared: {error.message}"
+    wanted = {stored.digest, new.digest if new else ""}
     return Beside(run=run, new=new, why=why, figures=tuple(f for f in figures if f.digest in wanted))
+
+
+def told_by(stored: Held, target: Target, world: World) -> Told:
+    """What a stored bundle says of itself, or the variant of it that the target would get.
+
+    Raises:
+        IntegrityError: its passport is none of promote's.
+    """
+    return read_told(side_of(speaker(stored, target, world), world.registry))
 
 
 def _live(stored: Held, target: Target, world: World) -> Told | None:
     desired = world.ledger.desired(target.name).get(stored.name)
     if desired is None or desired.digest in ("", stored.digest):
         return None
-    return read_told(side_of(speaker(world.registry.find(stored.name, desired.digest), target, world), world.registry))
+    return told_by(world.registry.find(stored.name, desired.digest), target, world)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from promote.core.evidence import VERDICT_TYPE, annotations_of, same_evidence, write_verdict
 from promote.core.facts import Target
+from promote.core.further_page import further_report, further_told
+from promote.core.promotion_run import compared_further
 from promote.core.review import NOT_REQUIRED, PENDING, Review
 from promote.core.stages import Held
 from promote.core.verdict import Compatible
+from promote.pipeline.beside import beside_told, told_by
 from promote.pipeline.dating import now
 from promote.pipeline.happening import furthered
 from promote.ports import World
@@ -50,8 +53,18 @@ def promote_further(verdict: Compatible[Held], target: Target, world: World) -> 
     decided = review.state != PENDING and review.digest == stored.digest
     state = (review.state if decided else PENDING) if target.review else NOT_REQUIRED
     with world.progress.stage("record", "in MLflow") as step:
+        _compared(verdict, target, world)
         world.ledger.judged(stored.name, stored.version, target.name, verdict.word)
         if state == PENDING:
             world.ledger.decide(stored.name, stored.version, target.name, Review(state=PENDING, digest=stored.digest))
         step.say(f"{stored.name} version {stored.version}, review {state} for {target.name}")
     return Further(verdict=verdict, evidence=digest, new=not there, review=state)
+
+
+def _compared(verdict: Compatible[Held], target: Target, world: World) -> None:
+    """A run of its own beside those of other promotions, and a report: what the first target has."""
+    stored = verdict.subject
+    told = told_by(stored, target, world)
+    report = further_report(verdict, told, beside_told(stored, told, target, None, world))
+    params = compared_further(further_told(stored, told), verdict.word, target.name, world.matrix.digest)
+    world.ledger.further(stored, target.name, params, report)

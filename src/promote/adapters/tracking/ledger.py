@@ -13,7 +13,7 @@ from promote.adapters.tracking.client import Connection, connect
 from promote.adapters.tracking.events import read_events, write_events
 from promote.adapters.tracking.models import choose, get_run
 from promote.adapters.tracking.promotions import Promotions
-from promote.adapters.tracking.report import link_forward, log_report, read_report, write_page
+from promote.adapters.tracking.report import link_forward, log_report, page_name, read_report, write_page
 from promote.adapters.tracking.tags import (
     PROMOTED,
     RUN_TAG,
@@ -22,6 +22,8 @@ from promote.adapters.tracking.tags import (
     deployed_tag,
     further,
     review_tag,
+    run_of,
+    run_tag,
     target_tag,
     verdict_tag,
 )
@@ -30,7 +32,16 @@ from promote.core.description import with_verdict
 from promote.core.load import Figures
 from promote.core.names import printable
 from promote.core.page import REPORT
-from promote.core.promotion_run import PromotionRun, compared, run_name, run_note, under_load
+from promote.core.passport import sha256
+from promote.core.promotion_run import (
+    Compared,
+    PromotionRun,
+    compared,
+    further_note,
+    run_name,
+    run_note,
+    under_load,
+)
 from promote.core.review import APPROVED, NOT_REQUIRED, PENDING, REJECTED, Review
 from promote.core.stages import Candidate, Held, Promotion, Release, Stored
 from promote.core.standing import Desired
@@ -119,11 +130,12 @@ class MlflowLedger:
         Promotions(versions.link, self.promotions).complete(run, what, report, run_note(release), by)
         source = bundle.verdict.subject.export.candidate.run.run_id
         link_forward(versions.link, source, name, version, printable(release.stored.reference, 1000), run.run_id)
-        page = write_page(self.reports, f"{name}-v{version}.html", report.get("report.html"))
+        page = write_page(self.reports, page_name(name, version), report.get(REPORT))
         if "description.md" in report:
             text = report["description.md"].decode(errors="replace")
             for target, word in further(tags).items():
-                text = with_verdict(text, target, word) if target != bundle.target.name else text
+                run_id = tags.get(run_tag(target), "")
+                text = with_verdict(text, target, word, run_id) if target != bundle.target.name else text
             versions.describe(version, text)
         review = _kept(tags, release) or (PENDING if bundle.target.review else NOT_REQUIRED)
         # The state comes last: a version that says "recorded" has everything else.
@@ -135,30 +147,46 @@ class MlflowLedger:
     def judged(self, name: str, version: int, target: str, word: str) -> None:
         """See ``promote.ports.Ledger``. The table of the version's page has a row for each target."""
         versions = self._versions(name)
-        versions.tags(version)
+        run_id = versions.tags(version).get(run_tag(target), "")
         if text := versions.description(version):
-            versions.describe(version, with_verdict(text, target, word))
+            versions.describe(version, with_verdict(text, target, word, run_id))
         versions.tag(version, {verdict_tag(target): word, target_tag(target): PROMOTED})
+
+    def further(self, stored: Held, target: str, told: Compared, report: bytes) -> str:
+        """See ``promote.ports.Ledger``. The version's page links to it when ``judged`` writes its row."""
+        versions = self._versions(stored.name)
+        source, tags = versions.origin(stored.version)
+        if not source:
+            return ""
+        identity = sha256(f"{tags.get(ID_TAG, '')} {target}".encode())[7:39]
+        promotions = Promotions(self._link(), self.promotions)
+        run = promotions.open(identity, stored.digest, f"{stored.name} v{stored.version} for {target}", source)
+        by = {"promote.by": printable(self.by)} if self.by else {}
+        promotions.complete(run, told, {REPORT: report}, further_note(stored, told.params["verdict"]), by)
+        versions.tag(stored.version, {run_tag(target): run.run_id})
+        write_page(self.reports, page_name(stored.name, stored.version, target), report)
+        return run.run_id
 
     def measured(self, figures: Figures) -> bool:
         """See ``promote.ports.Ledger``."""
         tags = self._versions(figures.name).tags(figures.version)
-        run_id = tags.get(RUN_TAG, "")
+        run_id = run_of(tags, figures.target)
         if run_id and tags.get("promote.digest") == figures.digest:
             Promotions(self._link(), self.promotions).measured(run_id, under_load(figures))
             return True
         return False
 
-    def redraw(self, name: str, version: int, digest: str, draw: Callable[[bytes], bytes]) -> bool:
+    def redraw(self, figures: Figures, draw: Callable[[bytes], bytes]) -> bool:
         """See ``promote.ports.Ledger``."""
-        tags = self._versions(name).tags(version)
-        run_id = tags.get(RUN_TAG, "")
-        report = read_report(self._link(), run_id) if run_id and tags.get("promote.digest") == digest else b""
+        tags = self._versions(figures.name).tags(figures.version)
+        run_id, same = run_of(tags, figures.target), tags.get("promote.digest") == figures.digest
+        report = read_report(self._link(), run_id) if run_id and same else b""
         if not report:
             return False
         page = draw(report)
         log_report(self._link(), run_id, "", {REPORT: page})
-        write_page(self.reports, f"{name}-v{version}.html", page)
+        own = figures.target if tags.get(run_tag(figures.target)) else ""
+        write_page(self.reports, page_name(figures.name, figures.version, own), page)
         return True
 
     def versions(self, name: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ Not here: what the report says (``core``).
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from promote.core.page import REPORT
 from promote.errors import IntegrityError
 
 _LARGEST = 64 * 1024 * 1024
+_NO_NAME = re.compile(r"[^\w.-]", re.ASCII)
 
 
 def log_report(connection: Connection, run_id: str, folder: str, report: Mapping[str, bytes]) -> None:
@@ -64,6 +66,11 @@ def link_forward(
     with told(connection.address, f"tagging run {run_id}"):
         connection.client.set_tag(run_id, f"promote.{name}.v{version}", reference)
         connection.client.set_tag(run_id, f"promote.{name}.v{version}.run", promotion_run)
+
+
+def page_name(name: str, version: int, target: str = "") -> str:
+    """Of a report on this machine; ``target`` is a further one."""
+    return f"{name}-v{version}" + (f"-for-{_NO_NAME.sub('_', target)}" if target else "") + ".html"
 
 
 def write_page(folder: Path | None, name: str, page: bytes | None) -> str:

@@ -18,6 +18,16 @@ RUN_TAG = "promote.run"
 PROMOTED = "promoted"
 
 
+def run_tag(target: str) -> str:
+    """``promote.run.TARGET``: the run of the promotion for a further target."""
+    return f"{RUN_TAG}.{target}"
+
+
+def run_of(tags: Mapping[str, str], target: str) -> str:
+    """The run of the promotion for ``target``; the one that made the version where there is no other."""
+    return tags.get(run_tag(target)) or tags.get(RUN_TAG, "")
+
+
 def target_tag(target: str) -> str:
     """``promote.target.TARGET``: the version was promoted for it."""
     return f"promote.target.{target}"
