@@ -487,7 +487,7 @@ class Ledger(Protocol):
         """
 
     def redraw(self, figures: Figures, draw: Callable[[bytes], bytes]) -> bool:
-        """Replaces the report of the promotion for the figures' target, and its page on this machine, by what ``draw`` makes of it.
+        """Replaces the report of the promotion for the target of the figures, and its page here, by what ``draw`` makes of it.
 
         False where that version has no report, or is of another digest.
 
